@@ -1,0 +1,53 @@
+# The project's commands. Everything here works from a fresh clone: `deps-npm` brings Node and the tools from npm.
+SHELL := /bin/sh
+MACHINE := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
+NODE := node_modules/node-linux-$(MACHINE)/bin/node
+export PATH := $(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check build deps bench format proto unit integration clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+run: build ## run the two-app demo: an order app and an inventory app with a sidecar each
+	@bin/outrigger run -f examples/dapr.yaml
+
+test: deps check build integration ## everything CI runs
+
+check: $(NODE) ## the fast gate: format, lint, layers, tidy, generated code, types, unit tests
+	@biome ci --reporter=summary .
+	@node tools/check-layers.ts
+	@node tools/check-tidy.ts
+	@node tools/gen-proto.ts --check
+	@tsc -p .
+	@$(MAKE) --no-print-directory unit
+
+unit: $(NODE)
+	@node --test --test-reporter=dot 'lib/**/*.test.ts' 'components/**/*.test.ts' 'sidecar/**/*.test.ts' 'cli/**/*.test.ts' 'tools/**/*.test.ts'
+
+integration: build
+	@node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'
+
+build: $(NODE) ## bundle every service into dist/
+	@node tools/build.ts
+
+deps: $(NODE) ## install what tests and bench need (Debian packages by tools/debian-packages.txt; needs root, or names what is missing)
+	@sh tools/install-debian-packages.sh
+
+bench: build deps ## the performance table (BENCH_AGAINST=path compares another daprd, BENCH_QUICK=1 is one short run)
+	@node bench/main.ts
+
+format: $(NODE) ## format and fix what can be fixed
+	@biome check --write .
+
+proto: $(NODE) ## regenerate lib/proto/gen
+	@node tools/gen-proto.ts
+
+clean: ## remove what was built
+	@rm -rf dist build
+
+# npm may be the host's; Node itself comes as a package, so an older host Node is enough to start.
+$(NODE): package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $(NODE)

@@ -1,0 +1,47 @@
+// API logging: one line per call under Dapr's scopes and messages, so that existing dashboards and greps find it.
+import type { Logger } from "../../lib/telemetry/log.ts";
+import type { Route } from "../contract/http.ts";
+import type { EdgeRequest } from "./http-request.ts";
+
+export interface ApiLogSettings {
+  readonly obfuscateUrls: boolean;
+  readonly omitHealthChecks: boolean;
+}
+
+export type HttpApiLog = (request: EdgeRequest, route: Route | null, status: number, size: number, startedMs: number) => void;
+
+export function createHttpApiLog(log: Logger, settings: ApiLogSettings): HttpApiLog {
+  const info = log.scope("dapr.runtime.http-info");
+  return (request, route, status, size, startedMs) => {
+    if (route === null || (route.healthCheck && settings.omitHealthChecks)) return;
+    const method = settings.obfuscateUrls ? route.name : `${request.method} ${decoded(request.path)}`;
+    const agent = request.headers["user-agent"];
+    info.info("HTTP API Called", {
+      code: status,
+      duration: Math.round(performance.now() - startedMs),
+      method,
+      size: Math.max(size, 0),
+      ...(agent ? { useragent: agent } : {}),
+    });
+  };
+}
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
+}
+
+export function createGrpcApiLog(log: Logger): (method: string, startedMs: number, code: number, agent: string | undefined) => void {
+  const info = log.scope("dapr.runtime.grpc.api-info");
+  return (method, startedMs, code, agent) => {
+    info.info("gRPC API Called", {
+      code,
+      duration: Math.round(performance.now() - startedMs),
+      method,
+      ...(agent ? { useragent: agent } : {}),
+    });
+  };
+}

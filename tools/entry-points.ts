@@ -1,0 +1,6 @@
+// What is bundled: output name to source. Services and workers; a test checks that each starts without node_modules.
+export const entryPoints: Readonly<Record<string, string>> = {
+  daprd: "sidecar/main.ts",
+  outrigger: "cli/main.ts",
+  "sqlite-worker": "components/shared/sqlite-worker.ts",
+};
