@@ -13,10 +13,10 @@ export interface Cors {
   allows(origin: string): boolean;
 }
 
-/** Null when `allowedOrigins` is empty: the middleware is off. `*` allows every origin; else a comma-separated list. */
-export function createCors(allowedOrigins: string): Cors | null {
-  if (allowedOrigins === "") return null;
-  const all = allowedOrigins === "*";
+/** Null without origins: the middleware is off. A lone `*` allows every origin; an entry may hold one `*`. */
+export function createCors(allowedOrigins: readonly string[] | null): Cors | null {
+  if (allowedOrigins === null) return null;
+  const all = allowedOrigins.length === 1 && allowedOrigins[0] === "*";
   const allows = all ? () => true : compileOrigins(allowedOrigins);
   const allowOrigin = (origin: string) => (all ? "*" : origin);
   return {
@@ -42,10 +42,10 @@ export function createCors(allowedOrigins: string): Cors | null {
   };
 }
 
-function compileOrigins(list: string): (origin: string) => boolean {
+function compileOrigins(list: readonly string[]): (origin: string) => boolean {
   const exact = new Set<string>();
   const patterns: { readonly prefix: string; readonly suffix: string }[] = [];
-  for (const entry of list.split(",").map((text) => text.trim().toLowerCase())) {
+  for (const entry of list.map((text) => text.trim().toLowerCase())) {
     const star = entry.indexOf("*");
     if (star < 0) exact.add(entry);
     else patterns.push({ prefix: entry.slice(0, star), suffix: entry.slice(star + 1) });
