@@ -50,6 +50,8 @@ export interface AppRequest {
   /** Null: no body. */
   readonly body: Uint8Array | Readable | null;
   readonly contentLength: number | null;
+  /** `type_url` of the data when it came as a packed protobuf message (InvokeService). */
+  readonly typeUrl?: string;
 }
 
 export interface AppResponse {
@@ -61,6 +63,8 @@ export interface AppResponse {
   readonly trailers: HeaderLists;
   readonly contentType: string | null;
   readonly body: Uint8Array | Readable;
+  /** `type_url` of the data that a gRPC app answered with. */
+  readonly typeUrl?: string;
 }
 
 /** The channel to the app: concurrency limit, app token and health gate are inside it. */
@@ -98,6 +102,18 @@ export interface InvokeRequest {
 /** The way to other sidecars. */
 export interface Mesh {
   invoke(call: InvokeRequest, signal: AbortSignal): Promise<AppResponse>;
+}
+
+/** A plain HTTP target without a sidecar. */
+export interface HttpInvoker {
+  invoke(request: AppRequest, signal: AbortSignal): Promise<AppResponse>;
+}
+
+/** HTTPEndpoint resources by name, and http(s) URLs used as app ids. */
+export interface ExternalEndpoints {
+  named(name: string): HttpInvoker | null;
+  /** Null when `url` is no URL. */
+  forUrl(url: string): HttpInvoker | null;
 }
 
 /** Who we are. */
