@@ -75,6 +75,7 @@ export interface StateStore extends Driver {
   set(request: SetRequest, signal: AbortSignal): Promise<void>;
   /** Deleting a missing key is no error, unless an etag was given (mismatch). */
   delete(request: DeleteRequest, signal: AbortSignal): Promise<void>;
+  /** One item per request, in the order of the requests. */
   bulkGet?(requests: readonly GetRequest[], signal: AbortSignal): Promise<readonly BulkGetItem[]>;
   /** Not atomic; rejects with BulkStoreError when some keys failed. */
   bulkSet?(requests: readonly SetRequest[], signal: AbortSignal): Promise<void>;
@@ -83,6 +84,24 @@ export interface StateStore extends Driver {
   transact?(operations: readonly TransactionOperation[], metadata: RequestMetadata, signal: AbortSignal): Promise<void>;
   /** Absent or 0: no limit on operations per transaction. */
   readonly maxTransactionOperations?: number;
+  /** Deletes the keys that start with `prefix` (which ends in `||`) and have no further `||` behind it; how many it were. */
+  deleteWithPrefix?(prefix: string, signal: AbortSignal): Promise<number>;
+  /** Keys that match a LIKE pattern (`%`, `_`, escape `\`), in the order they were written. */
+  keysLike?(request: KeysLikeRequest, signal: AbortSignal): Promise<KeysLikePage>;
+}
+
+export interface KeysLikeRequest {
+  readonly pattern: string;
+  /** Null: all keys on one page. */
+  readonly pageSize: number | null;
+  /** Of the page before; null for the first. */
+  readonly continuationToken: string | null;
+}
+
+export interface KeysLikePage {
+  readonly keys: readonly string[];
+  /** Null: this was the last page. */
+  readonly continuationToken: string | null;
 }
 
 /** Some keys of a bulk write failed; the others were stored. */
