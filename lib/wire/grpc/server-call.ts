@@ -1,0 +1,201 @@
+// One call on the server: what its handler sees (GrpcCall) and how it ends. Invariants: 1. a call ends exactly once, by
+// `succeed`, `fail`, `refuse` or the caller's leaving; 2. after that nothing is sent and `signal` is aborted unless it
+// succeeded; 3. when the server ends first, the caller is told to stop sending (RST_STREAM NO_ERROR).
+import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
+import type { Clock, Timer } from "../../kit/clock.ts";
+import { metadataFromRaw, writeMetadata } from "./metadata.ts";
+import { writeStatus } from "./status.ts";
+import { type GrpcCall, GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
+
+type Headers = Record<string, string | string[]>;
+
+/** `sendDate` is read by node:http2 but missing from its types; gRPC replies carry no date. */
+const withTrailers = { waitForTrailers: true, sendDate: false } as ServerStreamResponseOptions;
+const withoutBody = { endStream: true, sendDate: false } as ServerStreamResponseOptions;
+
+export class ServerCall implements GrpcCall {
+  readonly stream: ServerHttp2Stream;
+  readonly path: string;
+  /** True once the call has ended. */
+  done = false;
+  /** What a handler threw that was no GrpcStatusError, for the log. */
+  handlerError: unknown = null;
+  onClosed: (() => void) | null = null;
+  onDone: ((code: GrpcCode) => void) | null = null;
+  /** Called when the call ends otherwise than by success. */
+  onCancel: (() => void) | null = null;
+
+  readonly #rawHeaders: readonly string[];
+  readonly #toStatus: (error: unknown) => GrpcStatusError;
+  readonly #clock: Clock;
+  #metadata: Metadata | null = null;
+  #responseHeaders: Metadata | null = null;
+  #responseTrailers: Metadata | null = null;
+  #controller: AbortController | null = null;
+  #cause: GrpcStatusError | null = null;
+  #deadline: Timer | null = null;
+  #status: GrpcStatusError | null = null;
+  #released = false;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    path: string,
+    rawHeaders: readonly string[],
+    toStatus: (error: unknown) => GrpcStatusError,
+    clock: Clock,
+  ) {
+    this.stream = stream;
+    this.path = path;
+    this.#rawHeaders = rawHeaders;
+    this.#toStatus = toStatus;
+    this.#clock = clock;
+    stream.on("aborted", () => this.#left());
+    stream.on("error", ignore);
+    stream.on("close", () => {
+      this.#left();
+      this.onClosed?.();
+    });
+  }
+
+  get metadata(): Metadata {
+    this.#metadata ??= metadataFromRaw(this.#rawHeaders);
+    return this.#metadata;
+  }
+
+  get peer(): string {
+    const socket = this.stream.session?.socket;
+    if (socket?.remoteAddress === undefined) return "unix";
+    return socket.remoteFamily === "IPv6"
+      ? `[${socket.remoteAddress}]:${socket.remotePort}`
+      : `${socket.remoteAddress}:${socket.remotePort}`;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#cause !== null) this.#controller.abort(this.#cause);
+    }
+    return this.#controller.signal;
+  }
+
+  get responseHeaders(): Metadata {
+    this.#responseHeaders ??= newMetadata();
+    return this.#responseHeaders;
+  }
+
+  get responseTrailers(): Metadata {
+    this.#responseTrailers ??= newMetadata();
+    return this.#responseTrailers;
+  }
+
+  /** Sends the response headers unless they are out. */
+  sendHeaders(): void {
+    if (this.done || this.stream.headersSent || this.stream.destroyed) return;
+    const headers: Headers = { ":status": "200", "content-type": "application/grpc" };
+    if (this.#responseHeaders !== null) writeMetadata(this.#responseHeaders, headers);
+    this.stream.on("wantTrailers", () => this.#sendTrailers());
+    this.stream.respond(headers, withTrailers);
+  }
+
+  /** Sends one message of a stream; false when the transport wants a pause. */
+  send(frame: Buffer): boolean {
+    this.sendHeaders();
+    return this.done || this.stream.write(frame);
+  }
+
+  /** Ends the call with OK, after `frame` when there is one. */
+  succeed(frame: Buffer | null): void {
+    if (this.done) return;
+    this.sendHeaders();
+    this.#end(null);
+    if (frame === null) this.stream.end();
+    else this.stream.end(frame);
+  }
+
+  /** Ends the call with the status of `error`. */
+  fail(error: unknown): void {
+    if (this.done) return;
+    const status = this.#statusOf(error);
+    this.#end(status);
+    if (this.stream.headersSent) this.stream.end();
+    else this.#respondTrailersOnly(200, status);
+    this.#cancel(status);
+  }
+
+  /** Ends a call that is no proper gRPC request: HTTP-level status beside the gRPC status. */
+  refuse(httpStatus: number, status: GrpcStatusError): void {
+    if (this.done) return;
+    this.#end(status);
+    this.#respondTrailersOnly(httpStatus, status);
+    this.#cancel(status);
+  }
+
+  startDeadline(timeoutMs: number): void {
+    this.#deadline = this.#clock.after(timeoutMs, () =>
+      this.fail(new GrpcStatusError(GrpcCode.DEADLINE_EXCEEDED, "context deadline exceeded")),
+    );
+  }
+
+  /** Leaves the stream to someone else; only its closing is still counted. */
+  release(): void {
+    this.#released = true;
+  }
+
+  #statusOf(error: unknown): GrpcStatusError {
+    if (error instanceof GrpcStatusError) return error;
+    this.handlerError = error;
+    return this.#toStatus(error);
+  }
+
+  #end(status: GrpcStatusError | null): void {
+    this.done = true;
+    this.#status = status;
+    this.#deadline?.cancel();
+    this.onDone?.(status === null ? GrpcCode.OK : status.code);
+  }
+
+  #cancel(cause: GrpcStatusError): void {
+    this.#cause = cause;
+    this.#controller?.abort(cause);
+    this.onCancel?.();
+  }
+
+  #trailers(): Headers {
+    const trailers: Headers = {};
+    if (this.#responseTrailers !== null) writeMetadata(this.#responseTrailers, trailers);
+    if (this.#status !== null) writeMetadata(this.#status.metadata, trailers);
+    writeStatus(this.#status, trailers);
+    return trailers;
+  }
+
+  #sendTrailers(): void {
+    this.stream.sendTrailers(this.#trailers());
+    this.#stopSender();
+  }
+
+  #respondTrailersOnly(httpStatus: number, status: GrpcStatusError): void {
+    if (this.stream.destroyed || this.stream.closed) return;
+    const headers: Headers = { ":status": String(httpStatus), "content-type": "application/grpc" };
+    if (this.#responseHeaders !== null) writeMetadata(this.#responseHeaders, headers);
+    Object.assign(headers, this.#trailers());
+    writeStatus(status, headers);
+    this.stream.respond(headers, withoutBody);
+    this.#stopSender();
+  }
+
+  /** Invariant 3. Reads on, so that flow control of the connection does not suffer from what is under way. */
+  #stopSender(): void {
+    if (this.stream.readableEnded) return;
+    this.stream.resume();
+    this.stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #left(): void {
+    if (this.done || this.#released) return;
+    const cause = new GrpcStatusError(GrpcCode.CANCELLED, "context canceled");
+    this.#end(cause);
+    this.#cancel(cause);
+  }
+}
+
+function ignore(): void {}
