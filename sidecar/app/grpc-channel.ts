@@ -93,8 +93,10 @@ async function toInvokeRequest(request: AppRequest, maxBodyBytes: number): Promi
   return message;
 }
 
+const verbs: ReadonlyMap<string, HTTPExtension_Verb> = new Map(Object.entries(HTTPExtension_Verb));
+
 function verbOf(verb: string): HTTPExtension_Verb {
-  return (HTTPExtension_Verb as unknown as Record<string, HTTPExtension_Verb | undefined>)[verb] ?? HTTPExtension_Verb.POST;
+  return verbs.get(verb) ?? HTTPExtension_Verb.POST;
 }
 
 const noBody = new Uint8Array(0);

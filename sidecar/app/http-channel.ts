@@ -68,6 +68,8 @@ export function createHttpChannel(options: HttpChannelOptions): HttpChannel {
       checkVerb(request.verb);
       const path = requestPath(basePath, request);
       const outgoing = { method: request.verb, path, headers: requestHeaders(request, fixedHeaders), body: request.body };
+      // It may break while the call waits for its turn; undici tells when it reads.
+      if (request.body !== null && !(request.body instanceof Uint8Array)) request.body.on("error", noop);
       const waiting = limit?.acquire(signal);
       if (waiting) await waiting;
       try {

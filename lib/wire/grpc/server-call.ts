@@ -187,7 +187,10 @@ export class ServerCall implements GrpcCall {
   #stopSender(): void {
     if (this.stream.readableEnded) return;
     this.stream.resume();
-    this.stream.close(constants.NGHTTP2_NO_ERROR);
+    // A reset in the same turn overtakes the headers that carry the status: the caller would see a call that just ended.
+    setImmediate(() => {
+      if (!this.stream.readableEnded && !this.stream.destroyed) this.stream.close(constants.NGHTTP2_NO_ERROR);
+    });
   }
 
   #left(): void {

@@ -1,0 +1,122 @@
+// The way to other apps: the own app without leaving the process, any other through its sidecar. Tries again as Dapr
+// does where the other side certainly did not work on the request, each time resolving anew.
+import type { NameResolver } from "../../components/nameresolution/resolver.ts";
+import type { Clock } from "../../lib/kit/clock.ts";
+import type { TraceContext } from "../../lib/telemetry/trace-context.ts";
+import { GrpcCode, type GrpcMethod, GrpcStatusError, newMetadata } from "../../lib/wire/grpc/types.ts";
+import { setTrace, traceIntoMetadata } from "../contract/invoke-headers.ts";
+import type { App, AppRequest, AppResponse, Identity, InvokeRequest, Mesh } from "../contract/ports.ts";
+import { AddressBook } from "./address-book.ts";
+import { Connections, type ConnectPeer } from "./connections.ts";
+import { errorText } from "./errors.ts";
+import { compileAdded } from "./forwarded.ts";
+import { callRemote, type RemoteCall } from "./remote-call.ts";
+import { ReplayBody } from "./replay.ts";
+import { createInternalMethods } from "./server.ts";
+
+/** Runs `operation` again after a failure worth it; `attempt` counts from 1. */
+export type RetryRunner = <T>(
+  operation: (attempt: number) => Promise<T>,
+  isTransient: (error: unknown, attempt: number) => boolean,
+  signal: AbortSignal,
+) => Promise<T>;
+
+export interface MeshPorts {
+  readonly identity: Identity;
+  readonly hostName: string;
+  readonly app: App;
+  readonly resolver: NameResolver;
+  /** Our own internal port, for resolvers that only make up a host name. */
+  readonly internalPort: number;
+  readonly connect: ConnectPeer;
+  /** DaprBuiltInServiceRetries. */
+  readonly retries: RetryRunner;
+  /** Whether the user's own resiliency policy covers calls to this app; then ours stays out of the way. */
+  readonly hasPolicy: (appId: string) => boolean;
+  /** --max-body-size; 0 or less: no limit. For calls that carry a body whole. */
+  readonly maxBodyBytes: number;
+  readonly clock: Clock;
+}
+
+export interface RunningMesh {
+  readonly mesh: Mesh;
+  /** Served on the internal port: CallLocal and CallLocalStream. */
+  readonly methods: readonly GrpcMethod[];
+  close(): Promise<void>;
+}
+
+export function createMesh(ports: MeshPorts): RunningMesh {
+  const { identity, app } = ports;
+  const addresses = new AddressBook(ports.resolver, ports.clock);
+  const connections = new Connections(ports.connect, ports.clock);
+  const added = compileAdded(identity, { hostAddress: identity.hostAddress, hostName: ports.hostName });
+
+  const attempt = async (call: InvokeRequest, remote: RemoteCall, signal: AbortSignal): Promise<AppResponse> => {
+    const target = { appId: call.appId, namespace: call.namespace, port: ports.internalPort };
+    const address = await addresses.pick(target, signal);
+    const { channel, done } = connections.use({ address, appId: call.appId, namespace: call.namespace });
+    try {
+      return await callRemote(channel, remote, done, signal);
+    } catch (error) {
+      if (isConnectionFailure(error)) {
+        connections.drop(address);
+        addresses.drop(target, address);
+      }
+      throw error;
+    }
+  };
+
+  const invokeRemote = async (call: InvokeRequest, signal: AbortSignal): Promise<AppResponse> => {
+    const { request } = call;
+    const streaming = request.contentLength === null;
+    const body = replayable(request, streaming);
+    const metadata = newMetadata();
+    traceIntoMetadata(metadata, call.trace);
+    const remote: RemoteCall = { request, body, added: added(request.headers, call.appId), metadata };
+    const once = () => attempt(call, remote, signal);
+    const isStream = body instanceof ReplayBody;
+    if ((streaming && isStream) || ports.hasPolicy(call.appId)) return once();
+    let attempts = 0;
+    const mayRetry = (error: unknown, tries: number) => {
+      attempts = tries;
+      return isConnectionFailure(error) && (!isStream || body.canReplay);
+    };
+    try {
+      return await ports.retries(once, mayRetry, signal);
+    } catch (error) {
+      throw isConnectionFailure(error) ? gaveUp(call.appId, attempts, error) : error;
+    }
+  };
+
+  return {
+    mesh: {
+      async invoke(call, signal) {
+        if (call.appId !== identity.appId || call.namespace !== identity.namespace) return invokeRemote(call, signal);
+        if (app.channel === null) throw new Error("cannot invoke local endpoint: app channel not initialized");
+        return app.channel.invoke(withTrace(call.request, call.trace), signal);
+      },
+    },
+    methods: createInternalMethods({ app, maxBodyBytes: ports.maxBodyBytes }),
+    close: () => connections.close(),
+  };
+}
+
+function withTrace(request: AppRequest, trace: TraceContext): AppRequest {
+  setTrace(request.headers, trace);
+  return request;
+}
+
+function replayable(request: AppRequest, streaming: boolean): RemoteCall["body"] {
+  const { body } = request;
+  if (body === null || body instanceof Uint8Array) return body;
+  return streaming ? new ReplayBody(body, 0) : new ReplayBody(body);
+}
+
+/** The other side did not work on the request: it was not reached, or did not know us. */
+function isConnectionFailure(error: unknown): error is GrpcStatusError {
+  return error instanceof GrpcStatusError && (error.code === GrpcCode.UNAVAILABLE || error.code === GrpcCode.UNAUTHENTICATED);
+}
+
+function gaveUp(appId: string, attempts: number, cause: GrpcStatusError): Error {
+  return new Error(`failed to invoke target ${appId} after ${attempts - 1} retries. Error: ${errorText(cause)}`, { cause });
+}
