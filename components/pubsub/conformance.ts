@@ -201,6 +201,11 @@ export class Inbox {
     else this.#messages.push(message);
   }
 
+  putAnd(message: BrokerMessage, until: Promise<void>): Promise<void> {
+    this.put(message);
+    return until;
+  }
+
   next(): Promise<BrokerMessage> {
     const message = this.#messages.shift();
     return message ? Promise.resolve(message) : new Promise((resolve) => this.#waiting.push(resolve));

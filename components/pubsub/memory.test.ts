@@ -41,7 +41,7 @@ describe("pubsub.in-memory", () => {
     const driver = create(context());
     const gate = Promise.withResolvers<void>();
     const inbox = new Inbox();
-    await driver.subscribe({ topic: "t", metadata: {} }, (m) => (inbox.put(m), gate.promise), signal);
+    await driver.subscribe({ topic: "t", metadata: {} }, (m) => inbox.putAnd(m, gate.promise), signal);
     const publish = (value: number, abort = signal) =>
       driver.publish({ topic: "t", data: text(String(value)), contentType: "", metadata: {} }, abort);
     for (let n = 0; n < 1000; n++) await publish(n);

@@ -2,17 +2,17 @@
 // groups by consumerID, whose members compete; every group gets every message published after it first subscribed, also the ones from while
 // it was away, until `retention`. Publishing is acknowledged once the message is on disk.
 
-import { assert } from "../../../lib/kit/assert.ts";
-import type { Timer } from "../../../lib/kit/clock.ts";
-import { messageOf } from "../../../lib/kit/errors.ts";
-import type { DriverContext } from "../../driver.ts";
-import { openSqlite, type SqliteDatabase } from "../../shared/sqlite.ts";
-import { WakeListener } from "../../shared/sqlite-wake.ts";
-import type { BrokerSubscription, MessageHandler, PublishRequest, PubSub, PubSubFeature, SubscribeRequest } from "../broker.ts";
-import { timeToLiveMs } from "../request-metadata.ts";
-import { Consumer } from "./consumer.ts";
-import { readSettings, type Settings } from "./settings.ts";
-import { clean, createTables, joinGroup, publish, seen } from "./tables.ts";
+import { assert } from "../../lib/kit/assert.ts";
+import type { Timer } from "../../lib/kit/clock.ts";
+import { messageOf } from "../../lib/kit/errors.ts";
+import type { DriverContext } from "../driver.ts";
+import { openSqlite, type SqliteDatabase } from "../shared/sqlite.ts";
+import { WakeListener } from "../shared/sqlite-wake.ts";
+import type { BrokerSubscription, MessageHandler, PublishRequest, PubSub, PubSubFeature, SubscribeRequest } from "./broker.ts";
+import { timeToLiveMs } from "./request-metadata.ts";
+import { Consumer } from "./sqlite/consumer.ts";
+import { readSettings, type Settings } from "./sqlite/settings.ts";
+import { clean, createTables, joinGroup, publish, seen } from "./sqlite/tables.ts";
 
 export function create(context: DriverContext): PubSub {
   return new SqlitePubSub(context);

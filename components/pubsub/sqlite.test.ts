@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, describe, it } from "node:test";
-import { systemClock } from "../../../lib/kit/clock.ts";
-import { silentLogger } from "../../../lib/telemetry/log.ts";
-import { Properties } from "../../metadata.ts";
-import type { PubSub } from "../broker.ts";
-import { Inbox, pubSubConformance, text, textOf } from "../conformance.ts";
+import { systemClock } from "../../lib/kit/clock.ts";
+import { silentLogger } from "../../lib/telemetry/log.ts";
+import { Properties } from "../metadata.ts";
+import type { PubSub } from "./broker.ts";
+import { Inbox, pubSubConformance, text, textOf } from "./conformance.ts";
 import { create } from "./sqlite.ts";
 
 const signal = new AbortController().signal;
@@ -105,7 +105,7 @@ describe("pubsub.sqlite", { timeout: 60_000 }, () => {
     const [slow, quick] = [await open(file, "g", { leaseDuration: "300ms" }), await open(file, "g", { leaseDuration: "300ms" })];
     const [slowInbox, quickInbox] = [new Inbox(), new Inbox()];
     const gate = Promise.withResolvers<void>();
-    const subscription = await slow.subscribe({ topic: "t", metadata: {} }, (m) => (slowInbox.put(m), gate.promise), signal);
+    const subscription = await slow.subscribe({ topic: "t", metadata: {} }, (m) => slowInbox.putAnd(m, gate.promise), signal);
     await publish(slow, "t", "kept");
     await slowInbox.next();
     await quick.subscribe({ topic: "t", metadata: {} }, async (m) => quickInbox.put(m), signal);

@@ -1,0 +1,133 @@
+// The way of one message from broker to app: read, check expiry, route, deliver under inbound resiliency, dead letter.
+// Invariants:
+//  1. One message's failure is its own: whatever it holds, it ends in an acknowledgement or a refusal, never in the process.
+//  2. While the subscription stops, nothing goes to the dead letter topic because of that: what fails goes back to the broker.
+import type { BrokerMessage, MessageHandler } from "../../../components/pubsub/broker.ts";
+import { rawPayload } from "../../../components/pubsub/request-metadata.ts";
+import { messageOf } from "../../../lib/kit/errors.ts";
+import type { Logger } from "../../../lib/telemetry/log.ts";
+import { hasExpired } from "./cloud-event.ts";
+import { type Event, readEvent, stringField } from "./event.ts";
+import { type Outcome, RetryError } from "./outcome.ts";
+import type { PubSubPorts } from "./ports.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Router } from "./routing.ts";
+import type { TopicRules } from "./scopes.ts";
+
+/** A dead letter that the broker does not take in this time is the broker's to deliver again. */
+export const deadLetterTimeoutMs = 30_000;
+
+/** Hands an event to the app. Rejects with RetryError. */
+export type Deliver = (event: Event, path: string, signal: AbortSignal) => Promise<Outcome>;
+
+export interface DeliveryOptions {
+  readonly pubsubName: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Empty: none. */
+  readonly deadLetterTopic: string;
+  readonly router: Router;
+  readonly topics: TopicRules;
+  readonly deliver: Deliver;
+  readonly publisher: Publisher;
+  readonly policies: PubSubPorts["policies"];
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly stopping: () => boolean;
+}
+
+export function createDelivery(options: DeliveryOptions): MessageHandler {
+  const { deadLetterTopic, log, pubsubName } = options;
+
+  const sendToDeadLetter = async (message: BrokerMessage): Promise<boolean> => {
+    const { contentType, data, metadata } = message;
+    try {
+      const letter = { topic: deadLetterTopic, data, contentType: contentType ?? "", metadata };
+      await options.publisher.publish(pubsubName, letter, AbortSignal.timeout(deadLetterTimeoutMs));
+      return true;
+    } catch (error) {
+      log.error(
+        `error sending message to dead letter, origin topic: ${message.topic} dead letter topic ${deadLetterTopic} err: ${messageOf(error)}`,
+      );
+      return false;
+    }
+  };
+
+  /** Resolves when the message is in the dead letter topic; else rejects, so that the broker has it again. */
+  const refuse = async (message: BrokerMessage, error: unknown): Promise<void> => {
+    if (deadLetterTopic !== "" && !options.stopping() && (await sendToDeadLetter(message))) return;
+    throw error;
+  };
+
+  /** Not for the app, and no failure either: the message is done with unless its dead letter topic refuses it. */
+  const discard = async (message: BrokerMessage): Promise<void> => {
+    if (deadLetterTopic === "" || (await sendToDeadLetter(message))) return;
+    throw new RetryError(`failed to send dropped message to dead letter queue for topic ${message.topic}`);
+  };
+
+  const deliver = async (event: Event, path: string, signal: AbortSignal): Promise<Outcome> => {
+    const policy = options.policies.inbound(pubsubName, "pubsub");
+    try {
+      if (policy === null) return await options.deliver(event, path, signal);
+      return await policy.run((attempt) => options.deliver(event, path, attempt), signal);
+    } catch (error) {
+      const kind = error instanceof RetryError ? "retriable" : "non-retriable";
+      const line = `encountered a ${kind} error while publishing a subscribed message to topic ${event.topic}, err: ${messageOf(error)}`;
+      if (error instanceof RetryError) log.warn(line);
+      else log.error(line);
+      throw error;
+    }
+  };
+
+  return async (message, signal) => {
+    const topic = options.topics.fromBroker(message.topic);
+    let outcome: Outcome;
+    try {
+      const event = read(options, message, topic);
+      const path = isOver(options, event) ? null : route(options, event);
+      outcome = path === null ? "drop" : await deliver(event, path, signal);
+    } catch (error) {
+      return await refuse(message, error);
+    }
+    if (outcome === "drop") await discard(message);
+  };
+}
+
+function read(options: DeliveryOptions, message: BrokerMessage, topic: string): Event {
+  const { log, metadata, pubsubName } = options;
+  let raw: boolean;
+  try {
+    raw = rawPayload(metadata);
+  } catch (error) {
+    log.error(`error deserializing pubsub metadata: ${messageOf(error)}`);
+    throw error;
+  }
+  try {
+    return readEvent(message, pubsubName, topic, raw);
+  } catch (error) {
+    log.error(`error deserializing cloud event in pubsub ${pubsubName} and topic ${topic}: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
+function isOver(options: DeliveryOptions, event: Event): boolean {
+  const { expiration } = event.fields;
+  const expired = hasExpired(expiration, options.now());
+  if (expired) options.log.warn(`dropping expired pub/sub event ${stringField(event.fields, "id")} as of ${String(expiration)}`);
+  return expired;
+}
+
+/** Null: no rule matches. */
+function route(options: DeliveryOptions, event: Event): string | null {
+  const id = stringField(event.fields, "id");
+  try {
+    const path = options.router.route(event.fields);
+    if (path === null)
+      options.log.debug(`no matching route for event ${id} in pubsub ${event.pubsubName} and topic ${event.topic}; skipping`);
+    return path;
+  } catch (error) {
+    options.log.error(
+      `error finding matching route for event ${id} in pubsub ${event.pubsubName} and topic ${event.topic}: ${messageOf(error)}`,
+    );
+    throw error;
+  }
+}

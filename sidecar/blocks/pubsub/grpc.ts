@@ -1,0 +1,35 @@
+// Pub/sub over gRPC.
+import { create } from "@bufbuild/protobuf";
+import { type Empty, EmptySchema } from "@bufbuild/protobuf/wkt";
+import { Dapr } from "../../../lib/proto/gen/dapr/proto/runtime/v1/dapr_pb.ts";
+import type { PublishEventRequest } from "../../../lib/proto/gen/dapr/proto/runtime/v1/pubsub_pb.ts";
+import { childOf, type TraceContext } from "../../../lib/telemetry/trace-context.ts";
+import { type GrpcCall, type GrpcMethod, unary } from "../../../lib/wire/grpc/types.ts";
+import { fromMetadata, traceOf } from "../../contract/invoke-headers.ts";
+import type { PubSubPorts } from "./ports.ts";
+import { checkTarget, type PublishRequest, publish } from "./publish.ts";
+import type { Publisher } from "./publisher.ts";
+
+const publishApi = { group: "publish", version: "v1" } as const;
+
+export function pubSubMethods(ports: PubSubPorts, publisher: Publisher): readonly GrpcMethod[] {
+  return [unary(Dapr.method.publishEvent, publishApi, (message, call) => handlePublish(ports, publisher, message, call))];
+}
+
+async function handlePublish(ports: PubSubPorts, publisher: Publisher, message: PublishEventRequest, call: GrpcCall): Promise<Empty> {
+  const request: PublishRequest = {
+    pubsubName: message.pubsubName,
+    topic: message.topic,
+    contentType: message.dataContentType,
+    metadata: message.metadata,
+    trace: callTrace(ports, call),
+  };
+  const target = checkTarget(ports, request);
+  await publish(ports, publisher, request, target, message.data, call.signal);
+  return create(EmptySchema);
+}
+
+function callTrace(ports: PubSubPorts, call: GrpcCall): TraceContext | null {
+  const parent = traceOf(fromMetadata(call.metadata));
+  return ports.tracing ? childOf(parent, true) : parent;
+}
