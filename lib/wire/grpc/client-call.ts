@@ -47,6 +47,8 @@ export class Attempt {
   /** Ends the call from this side, with `status` towards the caller. */
   cancel(status: GrpcStatusError): void {
     if (this.#ended) return;
+    // close() first ends the request side: the server would take half a request for a whole one and then see the reset.
+    if (!this.stream.writableEnded) this.stream.end = () => this.stream;
     this.stream.close(constants.NGHTTP2_CANCEL);
     this.stream.resume();
     this.#end(status, newMetadata(), false);
