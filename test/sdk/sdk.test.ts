@@ -2,7 +2,15 @@
 // Dapr's daprd it must do with ours. Every test runs once per protocol.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { CommunicationProtocolEnum, DaprClient, DaprServer, HttpMethod, LogLevel, StateConcurrencyEnum } from "@dapr/dapr";
+import {
+  CommunicationProtocolEnum,
+  DaprClient,
+  DaprServer,
+  HttpMethod,
+  LogLevel,
+  StateConcurrencyEnum,
+  StateConsistencyEnum,
+} from "@dapr/dapr";
 import { component } from "../build/resource.ts";
 import { type Daprd, daprd } from "../harness/daprd.ts";
 import { Folder } from "../harness/folder.ts";
@@ -126,7 +134,7 @@ for (const kind of protocols) {
         key: "guarded",
         value: "second",
         etag: "not-this-one",
-        options: { concurrency: StateConcurrencyEnum.CONCURRENCY_FIRST_WRITE },
+        options: { concurrency: StateConcurrencyEnum.CONCURRENCY_FIRST_WRITE, consistency: StateConsistencyEnum.CONSISTENCY_STRONG },
       };
       assert.match(await failureOf(state.save("statestore", [stale])), /etag/i);
       assert.equal(await state.get("statestore", "guarded"), "first");

@@ -1,0 +1,122 @@
+// The cells of the table: one work on one subject, with the way to run it once.
+import { loadClient } from "./load/client.ts";
+import { openLoop } from "./load/open-loop.ts";
+import { saturate } from "./load/saturate.ts";
+import type { Sample } from "./result.ts";
+import { percentile } from "./stats.ts";
+import type { Subject, Workshop } from "./subjects.ts";
+import { cpuMicros, residentMb } from "./usage.ts";
+import type { Work } from "./works.ts";
+
+/** How long each part of a run takes, in whole seconds. */
+export interface Durations {
+  readonly warm: number;
+  readonly saturated: number;
+  readonly open: number;
+  readonly idle: number;
+}
+
+export interface Cell {
+  readonly work: string;
+  readonly subject: string;
+  /** Makes sure the work succeeds and warms the subject up; once, before the first run. */
+  readonly prepare: () => Promise<void>;
+  readonly run: () => Promise<Sample>;
+}
+
+const firstAnswerWithinMs = 30_000;
+const retryMs = 100;
+
+/** A request work. Saturated first, for CPU and rps; then the open loop, for latency. */
+export function requestCell(work: Work, subject: Subject, durations: Durations, folder: string): Cell {
+  const port = work.kind === "http" ? subject.httpPort : subject.grpcPort;
+  return {
+    work: work.name,
+    subject: subject.name,
+    async prepare() {
+      await untilAnswered(work, port);
+      await saturate(work, port, durations.warm, folder);
+    },
+    async run() {
+      const before = cpuMicros(subject.pids);
+      const { requests, seconds } = await saturate(work, port, durations.saturated, folder);
+      const used = cpuMicros(subject.pids) - before;
+      const memory = residentMb(subject.pids);
+      const client = loadClient(work, port);
+      try {
+        // The first fifth opens connections and is thrown away.
+        await openLoop(client.send, work.rate, durations.open / 5);
+        const latencies = await openLoop(client.send, work.rate, durations.open);
+        const [p50Ms, p99Ms] = [percentile(latencies, 0.5), percentile(latencies, 0.99)];
+        return { rps: requests / seconds, p50Ms, p99Ms, cpuMicros: used / requests, residentMb: memory };
+      } finally {
+        client.close();
+      }
+    },
+  };
+}
+
+/** From exec to healthy, without an app. */
+export function startCell(name: string, binary: string, workshop: Workshop): Cell {
+  return {
+    work: "start",
+    subject: name,
+    prepare: () => Promise.resolve(),
+    async run() {
+      const begin = performance.now();
+      const sidecar = await workshop.startSidecar(binary, `bench-start-${name}`, null);
+      const elapsed = performance.now() - begin;
+      const sample = {
+        rps: null,
+        p50Ms: elapsed,
+        p99Ms: elapsed,
+        cpuMicros: cpuMicros(sidecar.pids),
+        residentMb: residentMb(sidecar.pids),
+      };
+      await sidecar.stop();
+      return sample;
+    },
+  };
+}
+
+/** Doing nothing, without an app: memory, and CPU time for one second. */
+export function idleCell(name: string, binary: string, workshop: Workshop, durations: Durations): Cell {
+  return {
+    work: "idle",
+    subject: name,
+    prepare: () => Promise.resolve(),
+    async run() {
+      const sidecar = await workshop.startSidecar(binary, `bench-idle-${name}`, null);
+      await pause(durations.idle * 1000);
+      const before = cpuMicros(sidecar.pids);
+      await pause(durations.idle * 1000);
+      const used = cpuMicros(sidecar.pids) - before;
+      const sample = { rps: null, p50Ms: null, p99Ms: null, cpuMicros: used / durations.idle, residentMb: residentMb(sidecar.pids) };
+      await sidecar.stop();
+      return sample;
+    },
+  };
+}
+
+/** Name resolution may take a moment to know a new sidecar: the first right answer is waited for. */
+async function untilAnswered(work: Work, port: number): Promise<void> {
+  const client = loadClient(work, port);
+  const until = performance.now() + firstAnswerWithinMs;
+  try {
+    for (;;) {
+      const failure = await client.send().then(
+        () => null,
+        (error: unknown) => error,
+      );
+      if (failure === null) return;
+      if (performance.now() > until) throw failure;
+      await pause(retryMs);
+    }
+  } finally {
+    client.close();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
