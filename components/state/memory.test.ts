@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "../../lib/kit/fake-clock.ts";
+import { driverContext } from "../test-context.ts";
 import { deleteRequest, setRequest, stateConformance } from "./conformance.ts";
 import { create } from "./memory.ts";
-import { driverContext } from "./test-context.ts";
 
 const signal = new AbortController().signal;
 

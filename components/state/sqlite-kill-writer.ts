@@ -2,9 +2,9 @@
 // numbers before it are.
 import { writeSync } from "node:fs";
 import { systemClock } from "../../lib/kit/clock.ts";
+import { driverContext } from "../test-context.ts";
 import { setRequest } from "./conformance.ts";
 import { create } from "./sqlite.ts";
-import { driverContext } from "./test-context.ts";
 
 const signal = new AbortController().signal;
 const store = create(driverContext("state.sqlite", { connectionString: process.argv[2] as string }, systemClock));

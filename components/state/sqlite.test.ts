@@ -10,9 +10,9 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../lib/kit/clock.ts";
 import { FakeClock } from "../../lib/kit/fake-clock.ts";
+import { driverContext } from "../test-context.ts";
 import { getRequest, setRequest, stateConformance } from "./conformance.ts";
 import { create } from "./sqlite.ts";
-import { driverContext } from "./test-context.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-state-"));
 after(() => rmSync(folder, { recursive: true }));
