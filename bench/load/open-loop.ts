@@ -22,15 +22,23 @@ export async function openLoop(send: Send, rate: number, seconds: number, timing
   const gapMs = 1000 / rate;
   const latencies: number[] = [];
   const answers: Promise<void>[] = [];
+  const failures: unknown[] = [];
   const start = timing.now() + gapMs;
   for (let sent = 0; sent < total; ) {
     await timing.until(start + sent * gapMs);
     // A timer that came late releases all that have become due; each keeps its own due time.
     for (const now = timing.now(); sent < total && start + sent * gapMs <= now; sent++) {
       const due = start + sent * gapMs;
-      answers.push(send().then(() => void latencies.push(timing.now() - due)));
+      answers.push(
+        send().then(
+          () => void latencies.push(timing.now() - due),
+          (error: unknown) => void failures.push(error),
+        ),
+      );
     }
+    if (failures.length > 0) break;
   }
   await Promise.all(answers);
+  if (failures.length > 0) throw failures[0];
   return latencies;
 }
