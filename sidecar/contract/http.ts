@@ -72,10 +72,10 @@ export function json(value: unknown, status = 200, headers?: ReplyHeaders): Repl
   return headers === undefined ? { status, body } : { status, headers, body };
 }
 
-/** `metadata.<key>` query parameters, which state, pub/sub, secrets and configuration take as request metadata. */
+/** `metadata.<key>` query parameters, which state, pub/sub, secrets and configuration take as request metadata. The first of several counts. */
 export function queryMetadata(query: URLSearchParams): Record<string, string> {
   const metadata: Record<string, string> = Object.create(null);
-  for (const [key, value] of query) if (key.startsWith("metadata.")) metadata[key.slice("metadata.".length)] = value;
+  for (const [key, value] of query) if (key.startsWith("metadata.")) metadata[key.slice("metadata.".length)] ??= value;
   return metadata;
 }
 
