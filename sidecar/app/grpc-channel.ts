@@ -112,7 +112,7 @@ function answered(result: UnaryResult<InvokeResponse>): AppResponse {
     grpc: { code: GrpcCode.OK, message: "", details: null },
     headers,
     trailers: fromMetadata(result.trailers),
-    contentType: typeUrl !== "" ? "application/x-protobuf" : message.contentType || null,
+    contentType: message.contentType || null,
     body: message.data?.value ?? noBody,
     typeUrl,
   };

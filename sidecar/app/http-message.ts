@@ -54,7 +54,9 @@ export function requestHeaders(request: AppRequest, fixed: FixedHeaders): string
     if (wire === null || fixed.has(wire)) continue;
     for (const value of headers[name] as readonly string[]) out.push(wire, value);
   }
-  if (request.contentType && !fixed.has("Content-Type")) out.push("Content-Type", request.contentType);
+  // A packed protobuf message is that over HTTP, whatever its sender called it.
+  const contentType = request.typeUrl ? "application/x-protobuf" : request.contentType;
+  if (contentType && !fixed.has("Content-Type")) out.push("Content-Type", contentType);
   for (const [name, value] of fixed) out.push(name, value);
   const isStream = request.body !== null && !(request.body instanceof Uint8Array);
   if (isStream && request.contentLength !== null) out.push("Content-Length", String(request.contentLength));

@@ -81,7 +81,7 @@ export function fromInternalRequest(received: InternalInvokeRequest, method: str
     method,
     query: message.httpExtension?.querystring ?? "",
     headers,
-    contentType: typeUrl !== "" ? "application/x-protobuf" : message.contentType || null,
+    contentType: message.contentType || null,
     contentLength: length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : null,
     typeUrl,
   };
@@ -127,7 +127,7 @@ export function fromInternalResponse(received: InternalInvokeResponse, body: App
     grpc: isHttp ? null : { code, message, details: rpcStatus },
     headers: fromLists(received.headers),
     trailers: fromLists(received.trailers),
-    contentType: typeUrl !== "" ? "application/x-protobuf" : received.message?.contentType || null,
+    contentType: received.message?.contentType || null,
     body,
     typeUrl,
   };

@@ -1,0 +1,31 @@
+// Errors of service invocation.
+import { ApiError, type ErrorRow, GrpcCode, messageOf } from "../../../lib/kit/errors.ts";
+import { rpcErrorText } from "../../../lib/kit/status-map.ts";
+import { GrpcStatusError } from "../../../lib/wire/grpc/types.ts";
+
+export const invocationErrors = {
+  failed: { code: "ERR_DIRECT_INVOKE", http: 500, grpc: GrpcCode.INTERNAL, message: "failed to invoke, id: {}, err: {}" },
+  denied: { code: "ERR_DIRECT_INVOKE", http: 403, grpc: GrpcCode.INTERNAL, message: "failed to invoke, id: {}, err: {}" },
+  noAppId: {
+    code: "ERR_DIRECT_INVOKE",
+    http: 404,
+    grpc: GrpcCode.NOT_FOUND,
+    message: "failed getting app id either from the URL path or the header dapr-app-id",
+  },
+  malformedResponse: { code: "ERR_MALFORMED_RESPONSE", http: 500, grpc: GrpcCode.INTERNAL, message: "{}" },
+} as const satisfies Record<string, ErrorRow>;
+
+/** What the caller is told when a call got no answer. The text inside is what Dapr's users grep for. */
+export function invokeFailed(target: string, cause: unknown): ApiError {
+  // The caller's own body could not be read: its mistake, not the target's.
+  if (cause instanceof ApiError && cause.code === "ERR_BODY_READ") return cause;
+  const isDenied = cause instanceof GrpcStatusError && cause.code === GrpcCode.PERMISSION_DENIED;
+  const row = isDenied ? invocationErrors.denied : invocationErrors.failed;
+  return new ApiError(row, `failed to invoke, id: ${target}, err: ${textOf(cause)}`, { cause });
+}
+
+function textOf(cause: unknown): string {
+  if (cause instanceof GrpcStatusError) return rpcErrorText(cause.code, cause.message);
+  if (cause instanceof ApiError) return rpcErrorText(cause.grpc, cause.message);
+  return messageOf(cause);
+}
