@@ -1,6 +1,6 @@
 // One attempt of a client call on one stream: frames out, headers, messages and a final status in. It knows nothing of
 // messages' types; client.ts and client-stream.ts put those around it.
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Stream, constants, type Http2Session, type IncomingHttpHeaders } from "node:http2";
 import { compressionOf, FrameDecoder } from "./framing.ts";
 import { metadataFromHeaders, metadataFromRaw } from "./metadata.ts";
 import { grpcCodeOfForeignReply, readStatus, statusOfReset } from "./status.ts";
@@ -19,6 +19,8 @@ export class Attempt {
   readonly stream: ClientHttp2Stream;
   readonly #events: AttemptEvents;
   readonly #decoder: FrameDecoder;
+  /** Kept here because a closed stream no longer knows it. */
+  readonly #session: Http2Session | undefined;
   #ended = false;
   #answered = false;
   /** The status of the trailers (null is OK); undefined until they are here. */
@@ -28,6 +30,7 @@ export class Attempt {
 
   constructor(stream: ClientHttp2Stream, maxReceiveBytes: number, events: AttemptEvents) {
     this.stream = stream;
+    this.#session = stream.session;
     this.#events = events;
     this.#decoder = new FrameDecoder(maxReceiveBytes);
     stream.on("response", (headers, _flags, rawHeaders) => this.#response(headers, rawHeaders));
@@ -113,7 +116,7 @@ export class Attempt {
   #lostStatus(rstCode: number, refused: boolean): GrpcStatusError {
     const failure = this.#failure as NodeJS.ErrnoException | null;
     const reset = failure?.code === "ERR_HTTP2_STREAM_ERROR" || refused || (failure === null && rstCode !== constants.NGHTTP2_NO_ERROR);
-    const connectionLost = this.stream.session === undefined || this.stream.session.destroyed;
+    const connectionLost = this.#session === undefined || this.#session.destroyed;
     if (reset && (refused || !connectionLost)) return statusOfReset(rstCode);
     if (failure === null && !connectionLost)
       return new GrpcStatusError(GrpcCode.INTERNAL, "server closed the stream without sending trailers");

@@ -1,7 +1,7 @@
 // Test support: the official gRPC implementation of JavaScript as the other end, and our server on a free port.
 import { once } from "node:events";
-import type { Http2Server } from "node:http2";
-import type { AddressInfo } from "node:net";
+import { createServer as createHttp2, type Http2Server } from "node:http2";
+import { type AddressInfo, createServer as createTcp, type Server, type Socket } from "node:net";
 import { type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { silentLogger } from "../../telemetry/log.ts";
@@ -77,13 +77,14 @@ export async function officialServer(
   service: DescService,
   handlers: grpc.UntypedServiceImplementation,
   options: grpc.ServerOptions = {},
+  wantedPort = 0,
 ): Promise<OfficialServer> {
   const server = new grpc.Server(options);
   const definition = definitionOf(service);
   const missing = Object.keys(definition).filter((name) => !(name in handlers));
   server.addService(definition, { ...Object.fromEntries(missing.map((name) => [name, unimplemented])), ...handlers });
   const bound = Promise.withResolvers<number>();
-  server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) =>
+  server.bindAsync(`127.0.0.1:${wantedPort}`, grpc.ServerCredentials.createInsecure(), (error, port) =>
     error ? bound.reject(error) : bound.resolve(port),
   );
   const port = await bound.promise;
@@ -109,4 +110,50 @@ export function channel(port: number, options: Partial<ChannelOptions> = {}): Gr
     ...options,
   });
   return Object.assign(made, { [Symbol.asyncDispose]: () => made.close() });
+}
+
+export interface RawServer extends AsyncDisposable {
+  readonly port: number;
+  readonly connections: number;
+}
+
+/** A TCP server that does with its connections what the test wants. */
+export async function tcp(onConnection: (socket: Socket) => void): Promise<RawServer> {
+  return listening(
+    createTcp((socket) => {
+      socket.on("error", () => {});
+      onConnection(socket);
+    }),
+  );
+}
+
+/** A bare HTTP/2 server that `prepare` gives its behaviour. */
+export async function rawHttp2(prepare: (http2: Http2Server) => void): Promise<RawServer & { readonly http2: Http2Server }> {
+  const http2 = createHttp2();
+  http2.on("stream", (stream) => stream.on("error", () => {}));
+  prepare(http2);
+  return Object.assign(await listening(http2), { http2 });
+}
+
+async function listening(server: Server): Promise<RawServer> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => sockets.add(socket));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    get connections() {
+      return sockets.size;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** A port nobody listens on at the moment. */
+export async function freePort(): Promise<number> {
+  await using server = await listening(createTcp());
+  return server.port;
 }
