@@ -126,16 +126,18 @@ const knownFields = new Set([
   "request",
 ]);
 
-/** The known fields of a JSON object. */
+/** A JSON object whose known fields are spelt as we know them; others may be there too. */
 function fields(value: unknown, what: string): Fields {
   if (value === null) return noFields;
   if (typeof value !== "object" || Array.isArray(value) || isPreciseNumber(value))
     throw new FormatError(`${what} must be a JSON object, not ${nameOf(value)}`);
+  for (const name in value) if (!knownFields.has(name) && knownFields.has(name.toLowerCase())) return respelt(value as Fields);
+  return value as Fields;
+}
+
+function respelt(value: Fields): Fields {
   const found: Record<string, unknown> = Object.create(null);
-  for (const name in value) {
-    const known = knownFields.has(name) ? name : name.toLowerCase();
-    if (knownFields.has(known)) found[known] = (value as Fields)[name];
-  }
+  for (const name in value) if (knownFields.has(name.toLowerCase())) found[name.toLowerCase()] = value[name];
   return found;
 }
 

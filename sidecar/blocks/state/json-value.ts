@@ -30,7 +30,6 @@ export function isPreciseNumber(value: unknown): boolean {
   return isRawJSON(value);
 }
 
-const encoder = new TextEncoder();
 const htmlCharacters = /[<>&\u2028\u2029]/;
 const allHtmlCharacters = /[<>&\u2028\u2029]/g;
 
@@ -38,7 +37,7 @@ const allHtmlCharacters = /[<>&\u2028\u2029]/g;
 export function encodeJson(value: unknown): Uint8Array {
   try {
     const text = JSON.stringify(value ?? null);
-    return encoder.encode(htmlCharacters.test(text) ? text.replace(allHtmlCharacters, escapeCharacter) : text);
+    return Buffer.from(htmlCharacters.test(text) ? text.replace(allHtmlCharacters, escapeCharacter) : text);
   } catch (error) {
     if (error instanceof RangeError) throw new SyntaxError("the JSON is nested too deeply");
     throw error;
