@@ -2,6 +2,7 @@
 import { loadClient } from "./load/client.ts";
 import { openLoop } from "./load/open-loop.ts";
 import { saturate } from "./load/saturate.ts";
+import { Ticker } from "./load/ticker.ts";
 import type { Sample } from "./result.ts";
 import { percentile } from "./stats.ts";
 import type { Subject, Workshop } from "./subjects.ts";
@@ -26,6 +27,8 @@ export interface Cell {
 
 const firstAnswerWithinMs = 30_000;
 const retryMs = 100;
+/** Below this share of its core a subject was not what limited rps: the load's core was, or the machine was busy. */
+const saturatedShare = 0.85;
 
 /** A request work. Saturated first, for CPU and rps; then the open loop, for latency. */
 export function requestCell(work: Work, subject: Subject, durations: Durations, folder: string): Cell {
@@ -42,11 +45,14 @@ export function requestCell(work: Work, subject: Subject, durations: Durations, 
       const { requests, seconds } = await saturate(work, port, durations.saturated, folder);
       const used = cpuMicros(subject.pids) - before;
       const memory = residentMb(subject.pids);
+      if (used / 1e6 / seconds < saturatedShare)
+        note(`${work.name} of ${subject.name}: only ${Math.round(used / 1e4 / seconds)} % of its core used`);
       const client = loadClient(work, port);
       try {
+        using ticker = new Ticker();
         // The first fifth opens connections and is thrown away.
-        await openLoop(client.send, work.rate, durations.open / 5);
-        const latencies = await openLoop(client.send, work.rate, durations.open);
+        await openLoop(client.send, work.rate, durations.open / 5, ticker);
+        const latencies = await openLoop(client.send, work.rate, durations.open, ticker);
         const [p50Ms, p99Ms] = [percentile(latencies, 0.5), percentile(latencies, 0.99)];
         return { rps: requests / seconds, p50Ms, p99Ms, cpuMicros: used / requests, residentMb: memory };
       } finally {
@@ -115,6 +121,10 @@ async function untilAnswered(work: Work, port: number): Promise<void> {
   } finally {
     client.close();
   }
+}
+
+function note(text: string): void {
+  process.stderr.write(`note: ${text}\n`);
 }
 
 function pause(ms: number): Promise<void> {

@@ -11,13 +11,8 @@ export interface Timing {
   readonly until: (at: number) => Promise<void>;
 }
 
-export const realTiming: Timing = {
-  now: () => performance.now(),
-  until: (at) => new Promise((resolve) => setTimeout(resolve, Math.max(0, at - performance.now()))),
-};
-
 /** Latencies in milliseconds of `rate` requests a second for `seconds`. Rejects with the first wrong answer. */
-export async function openLoop(send: Send, rate: number, seconds: number, timing: Timing = realTiming): Promise<number[]> {
+export async function openLoop(send: Send, rate: number, seconds: number, timing: Timing): Promise<number[]> {
   const total = Math.round(rate * seconds);
   const gapMs = 1000 / rate;
   const latencies: number[] = [];

@@ -104,7 +104,7 @@ for (const kind of protocols) {
     before(async () => {
       setup = await Setup.start(kind);
     });
-    after(() => setup.stop());
+    after(() => setup?.stop());
 
     test("state: save, get, bulk get, delete", async () => {
       const { state } = setup.client;
