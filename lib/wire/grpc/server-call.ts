@@ -91,10 +91,10 @@ export class ServerCall implements GrpcCall {
   /** Sends the response headers unless they are out. */
   sendHeaders(): void {
     if (this.done || this.stream.headersSent || this.stream.destroyed) return;
-    const headers: Headers = { ":status": "200", "content-type": "application/grpc" };
-    if (this.#responseHeaders !== null) writeMetadata(this.#responseHeaders, headers);
     this.stream.on("wantTrailers", () => this.#sendTrailers());
-    this.stream.respond(headers, withTrailers);
+    // A flat array spares node:http2 the work on an object.
+    if (this.#responseHeaders === null) this.stream.respond([":status", "200", "content-type", "application/grpc"], withTrailers);
+    else this.stream.respond(this.#headers(200), withTrailers);
   }
 
   /** Sends one message of a stream; false when the transport wants a pause. */
@@ -118,7 +118,7 @@ export class ServerCall implements GrpcCall {
     const status = this.#statusOf(error);
     this.#end(status);
     if (this.stream.headersSent) this.stream.end();
-    else this.#respondTrailersOnly(200, status);
+    else this.#respondTrailersOnly(200);
     this.#cancel(status);
   }
 
@@ -126,7 +126,7 @@ export class ServerCall implements GrpcCall {
   refuse(httpStatus: number, status: GrpcStatusError): void {
     if (this.done) return;
     this.#end(status);
-    this.#respondTrailersOnly(httpStatus, status);
+    this.#respondTrailersOnly(httpStatus);
     this.#cancel(status);
   }
 
@@ -160,6 +160,12 @@ export class ServerCall implements GrpcCall {
     this.onCancel?.();
   }
 
+  #headers(httpStatus: number): Headers {
+    const headers: Headers = { ":status": String(httpStatus), "content-type": "application/grpc" };
+    if (this.#responseHeaders !== null) writeMetadata(this.#responseHeaders, headers);
+    return headers;
+  }
+
   #trailers(): Headers {
     const trailers: Headers = {};
     if (this.#responseTrailers !== null) writeMetadata(this.#responseTrailers, trailers);
@@ -173,13 +179,9 @@ export class ServerCall implements GrpcCall {
     this.#stopSender();
   }
 
-  #respondTrailersOnly(httpStatus: number, status: GrpcStatusError): void {
+  #respondTrailersOnly(httpStatus: number): void {
     if (this.stream.destroyed || this.stream.closed) return;
-    const headers: Headers = { ":status": String(httpStatus), "content-type": "application/grpc" };
-    if (this.#responseHeaders !== null) writeMetadata(this.#responseHeaders, headers);
-    Object.assign(headers, this.#trailers());
-    writeStatus(status, headers);
-    this.stream.respond(headers, withoutBody);
+    this.stream.respond(Object.assign(this.#headers(httpStatus), this.#trailers()), withoutBody);
     this.#stopSender();
   }
 

@@ -1,0 +1,50 @@
+// The wire contract held to bytes written by hand: field numbers, types and JSON names that peers of other make rely on.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import { JobFailurePolicySchema, StateItemSchema } from "./gen/dapr/proto/common/v1/common_pb.ts";
+import { InternalInvokeRequestStreamSchema } from "./gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { GetActorReminderRequestSchema } from "./gen/dapr/proto/runtime/v1/actors_pb.ts";
+import { type TopicEventRequest, TopicEventRequestSchema } from "./gen/dapr/proto/runtime/v1/appcallback_pb.ts";
+import { Dapr } from "./gen/dapr/proto/runtime/v1/dapr_pb.ts";
+import { StatusSchema } from "./gen/google/rpc/status_pb.ts";
+
+const bytes = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
+
+test("a state item with etag and options", () => {
+  // key=1 "k", value=2 "v", etag=3 {value=1 "7"}, options=5 {concurrency=1: 1, consistency=2: 2}
+  const item = fromBinary(StateItemSchema, bytes("0a016b 120176 1a03 0a0137 2a04 0801 1002"));
+  assert.deepEqual([item.key, Buffer.from(item.value).toString(), item.etag?.value], ["k", "v", "7"]);
+  assert.deepEqual([item.options?.concurrency, item.options?.consistency], [1, 2]);
+});
+
+test("an event: topic is 6 and data 7, whatever order they are declared in", () => {
+  const event: TopicEventRequest = fromBinary(TopicEventRequestSchema, bytes("3201 74 3a01 64 4201 70"));
+  assert.deepEqual([event.topic, Buffer.from(event.data).toString(), event.pubsubName], ["t", "d", "p"]);
+});
+
+test("a frame between sidecars", () => {
+  const frame = create(InternalInvokeRequestStreamSchema, { payload: { data: bytes("ff"), seq: 2n } });
+  assert.deepEqual(Buffer.from(toBinary(InternalInvokeRequestStreamSchema, frame)), bytes("12 05 0a01ff 1002"));
+});
+
+test("presence: zero retries is not the same as no limit", () => {
+  const none = fromBinary(JobFailurePolicySchema, bytes("1200")).policy;
+  const zero = fromBinary(JobFailurePolicySchema, bytes("12021000")).policy;
+  assert.ok(none.case === "constant" && zero.case === "constant");
+  assert.deepEqual([none.value.maxRetries, zero.value.maxRetries], [undefined, 0]);
+});
+
+test("a status as it stands in grpc-status-details-bin", () => {
+  const status = fromBinary(StatusSchema, bytes("0805 1201 6d 1a05 0a0161 1200"));
+  assert.deepEqual([status.code, status.message, status.details.map((any) => any.typeUrl)], [5, "m", ["a"]]);
+});
+
+test("odd JSON names are kept", () => {
+  assert.deepEqual(toJson(GetActorReminderRequestSchema, create(GetActorReminderRequestSchema, { actorId: "1" })), { actorID: "1" });
+});
+
+test("every method of the public API of 1.18 is there", () => {
+  assert.equal(Dapr.typeName, "dapr.proto.runtime.v1.Dapr");
+  assert.equal(Dapr.methods.length, 72);
+});
