@@ -34,14 +34,12 @@ function decoded(path: string): string {
   }
 }
 
-export function createGrpcApiLog(log: Logger): (method: string, startedMs: number, code: number, agent: string | undefined) => void {
+export type GrpcApiLog = (path: string, durationMs: number, code: number, agent: string | undefined) => void;
+
+export function createGrpcApiLog(log: Logger): GrpcApiLog {
   const info = log.scope("dapr.runtime.grpc.api-info");
-  return (method, startedMs, code, agent) => {
-    info.info("gRPC API Called", {
-      code,
-      duration: Math.round(performance.now() - startedMs),
-      method,
-      ...(agent ? { useragent: agent } : {}),
-    });
+  return (path, durationMs, code, agent) => {
+    const fields = { code, duration: Math.round(durationMs), method: path };
+    info.info("gRPC API Called", agent === undefined ? fields : { ...fields, useragent: agent });
   };
 }

@@ -10,6 +10,7 @@ import type { HttpRequest, Reply, Route } from "../contract/http.ts";
 import { tokenCheck } from "./api-token.ts";
 import { createCors } from "./cors.ts";
 import { createHttpHandler, type HttpHandlerOptions } from "./http-handler.ts";
+import { createRescue } from "./rescue.ts";
 import { compileRoutes } from "./router.ts";
 
 const boom = new ApiError({ code: "ERR_BOOM", http: 409, grpc: GrpcCode.ABORTED, message: "" }, "boom", {
@@ -43,20 +44,18 @@ function route(method: string, path: string, handle: (request: HttpRequest) => R
 }
 
 async function serve(settings: Partial<HttpHandlerOptions> = {}) {
-  const handler = createHttpHandler(
-    {
-      router: compileRoutes(routes),
-      fallback: () => ({ status: 404, body: '{"errorCode":"ERR_DIRECT_INVOKE"}' }),
-      token: null,
-      cors: null,
-      apiLog: null,
-      log: silentLogger,
-      maxBodyBytes: 1000,
-      sampleRoot: () => true,
-      ...settings,
-    },
-    { count: 0, onIdle: null },
-  );
+  const handler = createHttpHandler({
+    router: compileRoutes(routes),
+    fallback: () => ({ status: 404, body: '{"errorCode":"ERR_DIRECT_INVOKE"}' }),
+    token: null,
+    cors: null,
+    apiLog: null,
+    rescue: createRescue(silentLogger, null),
+    log: silentLogger,
+    maxBodyBytes: 1000,
+    sampleRoot: () => true,
+    ...settings,
+  });
   const server = createServer(handler);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const port = (server.address() as AddressInfo).port;

@@ -14,7 +14,7 @@ import { type Cors, isForeignPage } from "./cors.ts";
 import { writeReply } from "./http-reply.ts";
 import { EdgeRequest, type NodeRequest, type NodeResponse, type RequestSettings } from "./http-request.ts";
 import { parseTarget } from "./path.ts";
-import { toReply } from "./rescue.ts";
+import type { Rescue } from "./rescue.ts";
 import { BadParameterError, type Router } from "./router.ts";
 
 export interface HttpHandlerOptions extends RequestSettings {
@@ -24,6 +24,7 @@ export interface HttpHandlerOptions extends RequestSettings {
   readonly token: TokenCheck | null;
   readonly cors: Cors | null;
   readonly apiLog: HttpApiLog | null;
+  readonly rescue: Rescue;
   readonly log: Logger;
 }
 
@@ -36,14 +37,8 @@ const foreignPage: Reply = plain(
   "403 Forbidden: a browser page of another origin may not call this sidecar; name its origin in --allowed-origins to let it",
 );
 
-/** Counts what is being answered, so that a drain can wait for it. */
-export interface InFlight {
-  count: number;
-  onIdle: (() => void) | null;
-}
-
-export function createHttpHandler(options: HttpHandlerOptions, inFlight: InFlight): HttpHandler {
-  const { router, fallback, token, cors, apiLog, log } = options;
+export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
+  const { router, fallback, token, cors, apiLog, rescue, log } = options;
 
   const answer = (
     request: NodeRequest,
@@ -65,7 +60,7 @@ export function createHttpHandler(options: HttpHandlerOptions, inFlight: InFligh
     } catch (error) {
       // A header value from the app or a component that HTTP cannot carry.
       log.warn(`reply could not be written: ${messageOf(error)}`);
-      if (!response.headersSent) writeReply(request, response, toReply(error, log), null);
+      if (!response.headersSent) writeReply(request, response, rescue.toReply(error), null);
       destroyBody(reply);
     }
   };
@@ -85,10 +80,6 @@ export function createHttpHandler(options: HttpHandlerOptions, inFlight: InFligh
       delete request.headers[apiTokenHeader];
     }
 
-    inFlight.count++;
-    response.once("close", () => {
-      if (--inFlight.count === 0) inFlight.onIdle?.();
-    });
     const edge = new EdgeRequest(request, response, target.path, target.query, options);
     let route: Route | null = null;
     try {
@@ -102,11 +93,11 @@ export function createHttpHandler(options: HttpHandlerOptions, inFlight: InFligh
       if (pending instanceof Promise) {
         pending.then(
           (reply) => answer(request, response, edge, reply, route, startedMs),
-          (error) => answer(request, response, edge, toReply(error, log), route, startedMs),
+          (error) => answer(request, response, edge, rescue.toReply(error), route, startedMs),
         );
       } else answer(request, response, edge, pending, route, startedMs);
     } catch (error) {
-      const reply = error instanceof BadParameterError ? plain(400, error.message) : toReply(error, log);
+      const reply = error instanceof BadParameterError ? plain(400, error.message) : rescue.toReply(error);
       answer(request, response, edge, reply, route, startedMs);
     }
   };

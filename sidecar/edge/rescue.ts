@@ -9,8 +9,30 @@ import type { Logger } from "../../lib/telemetry/log.ts";
 import { GrpcStatusError } from "../../lib/wire/grpc/types.ts";
 import type { Reply } from "../contract/http.ts";
 
+/** Maps errors for one server. `count` is told of every error code that goes out; null: nobody counts. */
+export interface Rescue {
+  toReply(error: unknown): Reply;
+  toGrpcStatus(error: unknown): GrpcStatusError;
+}
+
+export function createRescue(log: Logger, count: ((code: string) => void) | null): Rescue {
+  const counted = (error: unknown) => {
+    if (count !== null && error instanceof ApiError) count(error.code);
+  };
+  return {
+    toReply(error) {
+      counted(error);
+      return toReply(error, log);
+    },
+    toGrpcStatus(error) {
+      counted(error);
+      return toGrpcStatus(error, log);
+    },
+  };
+}
+
 /** The JSON error body of the Dapr HTTP API (inventory §2.1). */
-export function toReply(error: unknown, log: Logger): Reply {
+function toReply(error: unknown, log: Logger): Reply {
   if (error instanceof ApiError) {
     const body: Record<string, unknown> = { errorCode: error.code, message: error.message };
     if (error.details.length > 0) body["details"] = error.details.map(detailJson);
@@ -21,7 +43,7 @@ export function toReply(error: unknown, log: Logger): Reply {
   return { status: 500, body: JSON.stringify({ errorCode: "ERROR", message: messageOf(error) }) };
 }
 
-export function toGrpcStatus(error: unknown, log: Logger): GrpcStatusError {
+function toGrpcStatus(error: unknown, log: Logger): GrpcStatusError {
   if (error instanceof GrpcStatusError) return error;
   if (error instanceof ApiError) {
     return new GrpcStatusError(error.grpc, error.message, error.details.length > 0 ? encodeDetails(error) : null);

@@ -1,0 +1,116 @@
+// daprd's process: the only reader of process.* in the sidecar. It parses, builds the runtime, and turns signals and the
+// runtime's end into an exit code: 0 after a graceful stop, 1 after a fatal error, a second signal or an expired grace.
+import { hostname } from "node:os";
+import { systemClock } from "../lib/kit/clock.ts";
+import { messageOf } from "../lib/kit/errors.ts";
+import { daprVersion, outriggerVersion } from "../lib/kit/version.ts";
+import { createLogger, type Logger } from "../lib/telemetry/log.ts";
+import { parseArguments } from "./config.ts";
+import { createRuntime, GraceExpiredError } from "./runtime.ts";
+import type { LogConfig, SidecarConfig } from "./sidecar-config.ts";
+import { pollUntilReady } from "./wait-command.ts";
+
+const parsed = parseArguments(process.argv.slice(2), process.env, { version: daprVersion, commit: "", gitVersion: "" });
+for (const note of parsed.notes) process.stderr.write(`${note}\n`);
+switch (parsed.kind) {
+  case "print":
+    process[parsed.stream].write(parsed.text);
+    process.exit(parsed.exitCode);
+    break;
+  case "wait":
+    await pollUntilReady(parsed, systemClock);
+    process.exit(parsed.exitCode);
+    break;
+  case "error":
+    if (parsed.usage === null) loggerOf(parsed.log, parsed.appId).fatal(parsed.message);
+    else process.stderr.write(`${parsed.usage}${parsed.message}\n`);
+    process.exit(parsed.exitCode);
+    break;
+  case "run":
+    await run(parsed.config);
+}
+
+function loggerOf(log: LogConfig, appId: string): Logger {
+  return createLogger({ ...log, appId, instance: hostname(), version: daprVersion });
+}
+
+async function run(config: SidecarConfig): Promise<void> {
+  const log = loggerOf(config.log, config.appId);
+  log.info(`Starting Dapr Runtime -- version ${daprVersion} -- commit outrigger-${outriggerVersion}`);
+  log.info(`Log level set to: ${config.log.level}`);
+  for (const warning of config.warnings) log.warn(warning);
+  // A message that fails in an unforeseen way must not end the others' delivery: it is a bug, logged as one.
+  process.on("unhandledRejection", (reason) => log.error(`unhandled rejection (a bug, please report it): ${stackOf(reason)}`));
+  process.on("uncaughtException", (error) => fatal(log, `uncaught exception: ${stackOf(error)}`));
+  try {
+    await untilStopped(config, log);
+  } catch (error) {
+    if (error instanceof GraceExpiredError) fatal(log, "Graceful shutdown timeout exceeded, forcing shutdown");
+    fatal(log, `Fatal error from runtime: ${messageOf(error)}`);
+  }
+  log.info("Daprd shutdown gracefully");
+  process.exit(0);
+}
+
+type End = "stop" | "reload";
+
+/** Runs the runtime until a signal or the shutdown API stops it; SIGHUP builds it anew. */
+async function untilStopped(config: SidecarConfig, log: Logger): Promise<void> {
+  const signalLog = log.scope("dapr.signals");
+  let onEnd: (end: End) => void = () => {};
+  let stopping = false;
+  const onSignal = (name: string) => () => {
+    if (stopping) fatal(signalLog, `Received signal '${name}' during shutdown; exiting immediately`);
+    stopping = true;
+    signalLog.info(`Received signal '${name}'; beginning shutdown`);
+    onEnd("stop");
+  };
+  process.on("SIGTERM", onSignal("terminated"));
+  process.on("SIGINT", onSignal("interrupt"));
+  process.on("SIGHUP", () => {
+    signalLog.info("Received signal 'hangup'; restarting");
+    onEnd("reload");
+  });
+  for (;;) {
+    const end = await runOnce(config, log, (listener) => {
+      onEnd = listener;
+    });
+    if (end === "stop") return;
+  }
+}
+
+async function runOnce(config: SidecarConfig, log: Logger, listen: (onEnd: (end: End) => void) => void): Promise<End> {
+  const stop = new AbortController();
+  const ended = new Promise<End>((resolve) => {
+    listen((end) => {
+      resolve(end);
+      stop.abort(new Error("the sidecar was told to stop"));
+    });
+  });
+  const runtime = createRuntime(config, {
+    log,
+    clock: systemClock,
+    env: process.env,
+    workingDirectory: process.cwd(),
+    userId: process.getuid?.() ?? 0,
+    hostName: hostname(),
+    forceExit: () => process.exit(1),
+  });
+  try {
+    await runtime.start(stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  }
+  const end = await Promise.race([ended, runtime.shutdownRequested.then((): End => "stop")]);
+  await runtime.stop();
+  return end;
+}
+
+function fatal(log: Logger, message: string): never {
+  log.fatal(message);
+  process.exit(1);
+}
+
+function stackOf(reason: unknown): string {
+  return reason instanceof Error ? (reason.stack ?? reason.message) : messageOf(reason);
+}

@@ -1,0 +1,181 @@
+// The parts that runtime.ts puts together: each function makes one of them from the settings and says how it is closed.
+import { randomUUID } from "node:crypto";
+import type { NameResolver } from "../components/nameresolution/resolver.ts";
+import { findDriver } from "../components/registry.ts";
+import { daprVersion } from "../lib/kit/version.ts";
+import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
+import { connectGrpc } from "../lib/wire/grpc/client.ts";
+import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
+import { createApp, grpcDialTimeoutMs, type RunningApp } from "./app/app.ts";
+import { createEndpoints, type Endpoint, type RunningEndpoints } from "./app/endpoints.ts";
+import { keyPrefixProblem } from "./blocks/state/key-prefix.ts";
+import type { Identity } from "./contract/ports.ts";
+import { type InternalServer, reserveInternalServer } from "./edge/grpc-api.ts";
+import { stablePort } from "./internal-port.ts";
+import { advertisedHost, internalAddress } from "./listen-addresses.ts";
+import { ComponentLoader } from "./loader/component-loader.ts";
+import { diskFiles } from "./loader/disk-files.ts";
+import { loadConfiguration } from "./loader/load-configuration.ts";
+import type { Resources } from "./loader/load-resources.ts";
+import { createMesh, type RunningMesh } from "./mesh/mesh.ts";
+import { startNameResolver } from "./name-resolution.ts";
+import { refusals } from "./refusals.ts";
+import { builtInServiceRetries } from "./resiliency/backoff.ts";
+import { withRetries } from "./resiliency/retry.ts";
+import type { SidecarConfig } from "./sidecar-config.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** What every part is made in. */
+export interface Workshop {
+  readonly config: SidecarConfig;
+  readonly around: Surroundings;
+  /** Unique to this run of the sidecar. */
+  readonly instanceId: string;
+  /** Closers run in reverse order at the end. */
+  readonly onClose: (name: string, close: () => Promise<void>) => void;
+}
+
+/** How we name ourselves in calls to other sidecars and to gRPC apps. */
+const userAgent = `outrigger-daprd/${daprVersion}`;
+/** For one connection to another sidecar; retries dial anew. */
+const peerDialTimeoutMs = 5_000;
+
+/** Rejects when a setting asks for a protection that does not exist yet. */
+export async function readConfiguration({ config, around }: Workshop, signal: AbortSignal): Promise<Configuration> {
+  const { env, log } = around;
+  const configuration = await loadConfiguration({ paths: config.configPaths, files: diskFiles, env, log }, signal);
+  log.info(`Enabled features: ${enabledFeatures(configuration).join(" ")}`);
+  const reasons = refusals(config, configuration);
+  if (reasons.length > 0) throw new Error(reasons.join("; "));
+  return configuration;
+}
+
+/** Before components, whose outgoing connections could otherwise be given this port (dapr/dapr issue 6023). */
+export async function reserveInternalPort({ config, around }: Workshop): Promise<{ server: InternalServer; port: number }> {
+  const options = { maxBodyBytes: config.maxBodyBytes, maxHeaderBytes: config.readBufferBytes, countError: null, log: around.log };
+  const reserve = (port: number) => reserveInternalServer(options, internalAddress(config, port));
+  const stable = stablePort({ ...around, appId: config.appId });
+  // Another sidecar may hold the stable port: any other will do then.
+  const server = config.internalGrpcPort !== null ? await reserve(config.internalGrpcPort) : await reserve(stable).catch(() => reserve(0));
+  const [bound] = server.addresses;
+  return { server, port: bound !== undefined && "port" in bound ? bound.port : 0 };
+}
+
+export async function startResolver(
+  workshop: Workshop,
+  configuration: Configuration,
+  identity: Identity,
+  internalPort: number,
+  signal: AbortSignal,
+): Promise<NameResolver> {
+  const { config, around, instanceId } = workshop;
+  const { appId, namespace } = identity;
+  const hostAddress = advertisedHost(config, identity.hostAddress);
+  const surroundings = { appId, namespace, instanceId, log: around.log, clock: around.clock, hostAddress, internalPort };
+  const resolver = await startNameResolver(configuration.nameResolution, surroundings, signal);
+  workshop.onClose("name resolver", () => resolver.close());
+  return resolver;
+}
+
+export async function startComponents(
+  workshop: Workshop,
+  configuration: Configuration,
+  resources: Resources,
+  signal: AbortSignal,
+): Promise<ComponentLoader> {
+  const { config, around, instanceId } = workshop;
+  const { appId, namespace, podName, envKeys } = config;
+  const loader = new ComponentLoader({
+    identity: { appId, namespace, podName, instanceId },
+    env: around.env,
+    envKeys,
+    defaultSecretStore: "",
+    findDriver,
+    log: around.log,
+    clock: around.clock,
+    uuid: randomUUID,
+    deniedComponents: configuration.deniedComponents,
+    actors: false,
+    check: (component) => (component.type.startsWith("state.") ? keyPrefixProblem(component.property("keyPrefix")) : null),
+  });
+  workshop.onClose("components", () => loader.close());
+  await loader.load(resources.components, signal);
+  return loader;
+}
+
+export async function startEndpoints(
+  workshop: Workshop,
+  loader: ComponentLoader,
+  resources: Resources,
+  signal: AbortSignal,
+): Promise<RunningEndpoints> {
+  const { config, around } = workshop;
+  const endpoints: Endpoint[] = [];
+  for (const { name, baseUrl, ...resource } of resources.httpEndpoints) {
+    const resolved = await loader.resolve({ ...resource, name, kind: "HTTPEndpoint", pairs: resource.headers }, signal);
+    if (resolved.kind === "resolved") {
+      endpoints.push({ name, baseUrl, headers: resolved.pairs.map(([header, value]) => ({ name: header, value })) });
+    } else around.log.warn(`HTTPEndpoint ${name} is left out: its secret store ${resolved.store} is not loaded`);
+  }
+  const running = createEndpoints(endpoints, config.readBufferBytes);
+  workshop.onClose("HTTP endpoints", () => running.close());
+  return running;
+}
+
+export function makeApp(workshop: Workshop): RunningApp {
+  const { config, around } = workshop;
+  const settings = {
+    port: config.appPort ?? 0,
+    protocol: config.appProtocol,
+    host: config.appChannelAddress,
+    maxConcurrency: config.appMaxConcurrency,
+    token: config.appApiToken,
+    maxHeaderBytes: config.readBufferBytes,
+    maxBodyBytes: config.maxBodyBytes,
+    health: config.appHealth && {
+      path: config.appHealth.path,
+      intervalMs: config.appHealth.probeIntervalMs,
+      timeoutMs: config.appHealth.probeTimeoutMs,
+      threshold: config.appHealth.threshold,
+    },
+  };
+  const app = createApp(settings, { ...around, connectGrpc: (address) => connectTo(workshop, address, grpcDialTimeoutMs) });
+  workshop.onClose("app channel", () => app.stop());
+  return app;
+}
+
+export function makeMesh(
+  workshop: Workshop,
+  parts: { identity: Identity; app: RunningApp; resolver: NameResolver; internalPort: number },
+): RunningMesh {
+  const { config, around } = workshop;
+  const { clock, hostName } = around;
+  const mesh = createMesh({
+    ...parts,
+    hostName,
+    clock,
+    app: parts.app.app,
+    connect: ({ address }) => connectTo(workshop, address, peerDialTimeoutMs),
+    retries: (operation, isTransient, signal) => withRetries(builtInServiceRetries, { clock, isTransient }, operation, signal),
+    hasPolicy: () => false,
+    maxBodyBytes: config.maxBodyBytes,
+  });
+  workshop.onClose("mesh", () => mesh.close());
+  return mesh;
+}
+
+/** `address` is `host:port`, IPv6 in brackets. */
+function connectTo({ config, around }: Workshop, address: string, connectTimeoutMs: number): GrpcChannel {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
+  const maxBytes = config.maxBodyBytes > 0 ? config.maxBodyBytes : 2 ** 31 - 1;
+  return connectGrpc({
+    target: { host, port: Number(address.slice(colon + 1)) },
+    maxReceiveBytes: maxBytes,
+    maxSendBytes: maxBytes,
+    userAgent,
+    connectTimeoutMs,
+    log: around.log,
+    clock: around.clock,
+  });
+}
