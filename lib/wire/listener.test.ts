@@ -9,8 +9,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FakeClock } from "../kit/fake-clock.ts";
-import { silentLogger } from "../telemetry/log.ts";
 import { createListener, type Listener, type ListenerOptions } from "./listener.ts";
+import { silentLog } from "./log.ts";
 
 const local = { host: "127.0.0.1", port: 0 };
 const folder = mkdtempSync(join(tmpdir(), "outrigger-listener-"));
@@ -25,7 +25,7 @@ function http2Echo(): Http2Server {
 }
 
 function options(over: Partial<ListenerOptions> = {}): ListenerOptions {
-  return { http1: createHttp1(echoHttp1), http2: http2Echo(), log: silentLogger, ...over };
+  return { http1: createHttp1(echoHttp1), http2: http2Echo(), log: silentLog, ...over };
 }
 
 function portOf(listener: Listener): number {

@@ -6,18 +6,18 @@ import type { Http2Server, ServerHttp2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, systemClock } from "../kit/clock.ts";
 import { messageOf } from "../kit/errors.ts";
-import type { Logger } from "../telemetry/log.ts";
 import { type BoundAddress, bind, type ListenAddress, unbind } from "./listen.ts";
+import type { WireLog } from "./log.ts";
 import { detectProtocol } from "./preface.ts";
 
 export type { BoundAddress, ListenAddress } from "./listen.ts";
 
 export interface ListenerOptions {
-  /** A server that does not listen itself; null closes HTTP/1.1 connections at once. */
+  /** A server of this listener alone that does not listen itself; null closes HTTP/1.1 connections at once. */
   readonly http1: Http1Server | null;
   /** The same for HTTP/2; null leaves the preface to `http1`, which answers 400. */
   readonly http2: Http2Server | null;
-  readonly log: Logger;
+  readonly log: WireLog;
   /** Names the setting in the message when a port is taken, e.g. `--dapr-http-port`. */
   readonly setting?: string;
   /** Until the first bytes of a connection; the time for whole headers is node:http's `headersTimeout`. */

@@ -2,7 +2,7 @@
 // Dialling is lazy and one at a time; a connection that breaks or says goodbye is dropped and the next call dials anew.
 import { type Clock, systemClock } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
-import type { Logger } from "../../telemetry/log.ts";
+import type { WireLog } from "../log.ts";
 import { ClientSession, type GrpcTarget, type KeepAlive, targetText } from "./client-session.ts";
 import { GrpcCode, GrpcStatusError } from "./types.ts";
 
@@ -11,7 +11,7 @@ export interface ChannelOptions {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly userAgent: string;
-  readonly log: Logger;
+  readonly log: WireLog;
   /** For dialling, until the server's SETTINGS are here. */
   readonly connectTimeoutMs?: number;
   /** Null (default): no pings. */

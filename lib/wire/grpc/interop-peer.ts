@@ -4,8 +4,8 @@ import { createServer as createHttp2, type Http2Server } from "node:http2";
 import { type AddressInfo, createServer as createTcp, type Server, type Socket } from "node:net";
 import { type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
-import { silentLogger } from "../../telemetry/log.ts";
 import { createH2cServer, type Http2ServerOptions } from "../http2-server.ts";
+import { silentLog } from "../log.ts";
 import { type ChannelOptions, connectGrpc } from "./client.ts";
 import { createGrpcDispatcher, type DispatcherOptions, type GrpcDispatcher } from "./server.ts";
 import type { GrpcChannel } from "./types.ts";
@@ -42,7 +42,7 @@ type ServeOptions = Partial<DispatcherOptions> & Pick<DispatcherOptions, "method
 
 /** Our dispatcher on our HTTP/2 server on a free port. */
 export async function serve(options: ServeOptions): Promise<OurServer> {
-  const dispatcher = createGrpcDispatcher({ maxReceiveBytes: maxBytes, maxSendBytes: maxBytes, log: silentLogger, ...options });
+  const dispatcher = createGrpcDispatcher({ maxReceiveBytes: maxBytes, maxSendBytes: maxBytes, log: silentLog, ...options });
   const http2 = createH2cServer({ maxHeaderListBytes: 65_536, ...options.http2 });
   dispatcher.attach(http2);
   const sessions = new Set<{ destroy(): void }>();
@@ -106,7 +106,7 @@ export function channel(port: number, options: Partial<ChannelOptions> = {}): Gr
     maxReceiveBytes: maxBytes,
     maxSendBytes: maxBytes,
     userAgent: "outrigger-test",
-    log: silentLogger,
+    log: silentLog,
     ...options,
   });
   return Object.assign(made, { [Symbol.asyncDispose]: () => made.close() });

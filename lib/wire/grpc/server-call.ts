@@ -64,7 +64,8 @@ export class ServerCall implements GrpcCall {
 
   get peer(): string {
     const socket = this.stream.session?.socket;
-    if (socket?.remoteAddress === undefined) return "unix";
+    if (socket === undefined) return "gone";
+    if (socket.remoteAddress === undefined) return "unix";
     return socket.remoteFamily === "IPv6"
       ? `[${socket.remoteAddress}]:${socket.remotePort}`
       : `${socket.remoteAddress}:${socket.remotePort}`;

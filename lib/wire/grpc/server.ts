@@ -4,7 +4,7 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from "node:h
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Clock, systemClock } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
-import type { Logger } from "../../telemetry/log.ts";
+import type { WireLog } from "../log.ts";
 import { type Compression, compressionOf } from "./framing.ts";
 import { ServerCall } from "./server-call.ts";
 import { runStreaming } from "./server-streaming.ts";
@@ -26,7 +26,7 @@ export interface DispatcherOptions {
   /** Largest message accepted, after decompression. */
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
-  readonly log: Logger;
+  readonly log: WireLog;
   readonly interceptors?: readonly Interceptor[];
   readonly observer?: CallObserver | null;
   readonly unknown?: UnknownHook | null;
@@ -74,7 +74,7 @@ class Dispatcher implements GrpcDispatcher {
   readonly #unknown: UnknownHook | null;
   readonly #toStatus: (error: unknown) => GrpcStatusError;
   readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #log: WireLog;
   readonly #limits: ServerLimits;
   #inFlight = 0;
   #drained: (() => void)[] | null = null;
