@@ -39,142 +39,151 @@ export interface OpenStore {
   readonly legalPrefix: boolean;
 }
 
-export type StateVerbs = ReturnType<typeof createStateVerbs>;
+export class StateVerbs {
+  readonly appId: string;
+  readonly #ports: StatePorts;
+  /** A reload makes a new Loaded, and with it a new prefix. */
+  readonly #opened = new WeakMap<Loaded<StateStore>, OpenStore>();
 
-export function createStateVerbs(ports: StatePorts) {
-  // A reload makes a new Loaded, and with it a new prefix.
-  const opened = new WeakMap<Loaded<StateStore>, OpenStore>();
+  constructor(ports: StatePorts) {
+    this.appId = ports.appId;
+    this.#ports = ports;
+  }
 
-  const open = (loaded: Loaded<StateStore>): OpenStore => {
+  /** The store named `name`. `appId` goes into the details of the error: null over gRPC. */
+  find(name: string, appId: string | null): OpenStore {
+    const { stores } = this.#ports;
+    const loaded = stores.get(name);
+    if (loaded !== undefined) return this.#opened.get(loaded) ?? this.#open(loaded);
+    throw stores.size === 0 ? storeNotConfigured(name, appId) : storeNotFound(name, appId);
+  }
+
+  async get(store: OpenStore, request: GetRequest, signal: AbortSignal): Promise<StateItem | null> {
+    const stored = prefixed(store, request);
+    const policy = this.#policyOf(store);
+    try {
+      if (policy === null) return await store.driver.get(stored, signal);
+      return await policy.run((abort) => store.driver.get(stored, abort), signal);
+    } catch (error) {
+      throw apiError(stateErrors.get, [request.key, store.name, messageOf(error)], { cause: error });
+    }
+  }
+
+  /** One item per key, in order, under the app's own keys. `parallelism` 0: no limit. */
+  async bulkGet(
+    store: OpenStore,
+    keys: readonly string[],
+    parallelism: number,
+    metadata: RequestMetadata,
+    signal: AbortSignal,
+  ): Promise<readonly BulkGetItem[]> {
+    if (keys.length === 0) return [];
+    const requests = keys.map((key): GetRequest => prefixed<GetRequest>(store, { key, consistency: "", metadata }));
+    const policy = this.#policyOf(store);
+    const read = (abort: AbortSignal) => readAll(store.driver, requests, parallelism, abort);
+    try {
+      const items = await (policy === null ? read(signal) : policy.run(read, signal));
+      return items.map(({ item, error }, index) => ({ key: keys[index] as string, item, error }));
+    } catch (error) {
+      throw apiError(stateErrors.bulkGet, [messageOf(error)], { cause: error });
+    }
+  }
+
+  async save(store: OpenStore, requests: readonly SetRequest[], signal: AbortSignal): Promise<void> {
+    if (requests.length === 0) return;
+    for (const { key } of requests) if (key === "") throw apiError(stateErrors.emptyKey);
+    const stored = requests.map((request) => prefixed(store, request));
+    const { driver } = store;
+    try {
+      await writeAll(stored, this.#policyOf(store), (one, abort) => driver.set(one, abort), driver.bulkSet?.bind(driver), signal);
+    } catch (error) {
+      throw writeFailure(stateErrors.save, [store.name], error);
+    }
+  }
+
+  async delete(store: OpenStore, request: DeleteRequest, signal: AbortSignal): Promise<void> {
+    const { driver } = store;
+    const stored = [prefixed(store, request)];
+    try {
+      await writeAll(stored, this.#policyOf(store), (one, abort) => driver.delete(one, abort), undefined, signal);
+    } catch (error) {
+      throw writeFailure(stateErrors.delete, [request.key], error);
+    }
+  }
+
+  async bulkDelete(store: OpenStore, requests: readonly DeleteRequest[], signal: AbortSignal): Promise<void> {
+    if (requests.length === 0) return;
+    const { driver } = store;
+    const stored = requests.map((request) => prefixed(store, request));
+    try {
+      await writeAll(stored, this.#policyOf(store), (one, abort) => driver.delete(one, abort), driver.bulkDelete?.bind(driver), signal);
+    } catch (error) {
+      throw writeFailure(stateErrors.bulkDelete, [store.name], error);
+    }
+  }
+
+  /** Throws unless the store has transactions. HTTP asks before it looks at the body. */
+  requireTransactions(store: OpenStore): void {
+    transactionOf(store);
+  }
+
+  /** All or nothing. Dapr answers a conflict within a transaction like any other failure of it. */
+  async transact(
+    store: OpenStore,
+    operations: readonly TransactionOperation[],
+    metadata: RequestMetadata,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const transact = transactionOf(store);
+    if (operations.length === 0) return;
+    const stored = operations.map((operation) => prefixedOperation(store, operation));
+    const max = store.driver.maxTransactionOperations ?? 0;
+    if (max > 0 && stored.length > max) throw tooManyOperations(store.name, stored.length, max);
+    const policy = this.#policyOf(store);
+    const attempt = (abort: AbortSignal) => conflictOf(transact(stored, metadata, abort));
+    try {
+      const conflict = await (policy === null ? attempt(signal) : policy.run(attempt, signal));
+      if (conflict !== null) throw conflict;
+    } catch (error) {
+      throw apiError(stateErrors.transaction, [messageOf(error)], { cause: error });
+    }
+  }
+
+  /** No store of ours can be queried. */
+  query(store: OpenStore): never {
+    throw queryNotSupported(store.name);
+  }
+
+  #open(loaded: Loaded<StateStore>): OpenStore {
     const strategy = loaded.property("keyPrefix");
-    const owner = { appId: ports.appId, namespace: ports.keyNamespace, storeName: loaded.name };
+    const owner = { appId: this.appId, namespace: this.#ports.keyNamespace, storeName: loaded.name };
     const store: OpenStore = {
       name: loaded.name,
       driver: loaded.driver,
       prefix: keyPrefixOf(strategy, owner),
       legalPrefix: strategy === undefined || isLegalKey(strategy),
     };
-    opened.set(loaded, store);
+    this.#opened.set(loaded, store);
     return store;
-  };
+  }
 
-  const policyOf = (store: OpenStore): Policy | null => ports.policies.outbound(store.name, policyKind);
-
-  return {
-    appId: ports.appId,
-
-    /** The store named `name`. `appId` goes into the details of the error: null over gRPC. */
-    find(name: string, appId: string | null): OpenStore {
-      const loaded = ports.stores.get(name);
-      if (loaded !== undefined) return opened.get(loaded) ?? open(loaded);
-      throw ports.stores.size === 0 ? storeNotConfigured(name, appId) : storeNotFound(name, appId);
-    },
-
-    async get(store: OpenStore, request: GetRequest, signal: AbortSignal): Promise<StateItem | null> {
-      const stored = prefixed(store, request);
-      const policy = policyOf(store);
-      try {
-        if (policy === null) return await store.driver.get(stored, signal);
-        return await policy.run((abort) => store.driver.get(stored, abort), signal);
-      } catch (error) {
-        throw apiError(stateErrors.get, [request.key, store.name, messageOf(error)], { cause: error });
-      }
-    },
-
-    /** One item per key, in order, under the app's own keys. */
-    async bulkGet(
-      store: OpenStore,
-      keys: readonly string[],
-      parallelism: number,
-      metadata: RequestMetadata,
-      signal: AbortSignal,
-    ): Promise<readonly BulkGetItem[]> {
-      if (keys.length === 0) return [];
-      const requests = keys.map((key): GetRequest => prefixed<GetRequest>(store, { key, consistency: "", metadata }));
-      const policy = policyOf(store);
-      const read = (abort: AbortSignal) => readAll(store.driver, requests, parallelism, abort);
-      try {
-        const items = await (policy === null ? read(signal) : policy.run(read, signal));
-        return items.map(({ item, error }, index) => ({ key: keys[index] as string, item, error }));
-      } catch (error) {
-        throw apiError(stateErrors.bulkGet, [messageOf(error)], { cause: error });
-      }
-    },
-
-    async save(store: OpenStore, requests: readonly SetRequest[], signal: AbortSignal): Promise<void> {
-      if (requests.length === 0) return;
-      for (const { key } of requests) if (key === "") throw apiError(stateErrors.emptyKey);
-      const stored = requests.map((request) => prefixed(store, request));
-      const { driver } = store;
-      try {
-        await writeAll(stored, policyOf(store), (one, abort) => driver.set(one, abort), driver.bulkSet?.bind(driver), signal);
-      } catch (error) {
-        throw writeFailure(stateErrors.save, [store.name], error);
-      }
-    },
-
-    async delete(store: OpenStore, request: DeleteRequest, signal: AbortSignal): Promise<void> {
-      const { driver } = store;
-      const stored = [prefixed(store, request)];
-      try {
-        await writeAll(stored, policyOf(store), (one, abort) => driver.delete(one, abort), undefined, signal);
-      } catch (error) {
-        throw writeFailure(stateErrors.delete, [request.key], error);
-      }
-    },
-
-    async bulkDelete(store: OpenStore, requests: readonly DeleteRequest[], signal: AbortSignal): Promise<void> {
-      if (requests.length === 0) return;
-      const { driver } = store;
-      const stored = requests.map((request) => prefixed(store, request));
-      try {
-        await writeAll(stored, policyOf(store), (one, abort) => driver.delete(one, abort), driver.bulkDelete?.bind(driver), signal);
-      } catch (error) {
-        throw writeFailure(stateErrors.bulkDelete, [store.name], error);
-      }
-    },
-
-    /** Throws unless the store has transactions. HTTP asks before it looks at the body. */
-    requireTransactions,
-
-    async transact(
-      store: OpenStore,
-      operations: readonly TransactionOperation[],
-      metadata: RequestMetadata,
-      signal: AbortSignal,
-    ): Promise<void> {
-      const transact = requireTransactions(store);
-      if (operations.length === 0) return;
-      const stored = operations.map((operation) => prefixedOperation(store, operation));
-      const max = store.driver.maxTransactionOperations ?? 0;
-      if (max > 0 && stored.length > max) throw tooManyOperations(store.name, stored.length, max);
-      const policy = policyOf(store);
-      const attempt = async (abort: AbortSignal): Promise<EtagError | null> => {
-        try {
-          await transact(stored, metadata, abort);
-          return null;
-        } catch (error) {
-          if (error instanceof EtagError) return error;
-          throw error;
-        }
-      };
-      try {
-        const conflict = await (policy === null ? attempt(signal) : policy.run(attempt, signal));
-        if (conflict !== null) throw conflict;
-      } catch (error) {
-        // Dapr answers a conflict within a transaction like any other failure of it.
-        throw apiError(stateErrors.transaction, [messageOf(error)], { cause: error });
-      }
-    },
-
-    /** No store of ours can be queried. */
-    query(store: OpenStore): never {
-      throw queryNotSupported(store.name);
-    },
-  };
+  #policyOf(store: OpenStore): Policy | null {
+    return this.#ports.policies.outbound(store.name, policyKind);
+  }
 }
 
-function requireTransactions(store: OpenStore): NonNullable<StateStore["transact"]> {
+/** The conflict of a write, which no policy may try again; null when it went well. Other failures reject. */
+async function conflictOf(write: Promise<void>): Promise<EtagError | null> {
+  try {
+    await write;
+    return null;
+  } catch (error) {
+    if (error instanceof EtagError) return error;
+    throw error;
+  }
+}
+
+function transactionOf(store: OpenStore): NonNullable<StateStore["transact"]> {
   const { driver } = store;
   if (driver.transact === undefined || !driver.features.includes("TRANSACTIONAL")) throw transactionsNotSupported(store.name);
   return driver.transact.bind(driver);
