@@ -157,3 +157,18 @@ export async function freePort(): Promise<number> {
   await using server = await listening(createTcp());
   return server.port;
 }
+
+/** Runs `run` with the official client of `service` and closes it. */
+export async function withClient(
+  server: OurServer,
+  service: DescService,
+  run: (client: grpc.Client) => Promise<void>,
+  options?: grpc.ClientOptions,
+): Promise<void> {
+  const client = officialClient(service, server.port, options);
+  try {
+    await run(client);
+  } finally {
+    client.close();
+  }
+}
