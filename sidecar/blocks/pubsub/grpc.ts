@@ -25,8 +25,14 @@ async function handlePublish(ports: PubSubPorts, publisher: Publisher, message: 
     trace: callTrace(ports, call),
   };
   const target = checkTarget(ports, request);
-  await publish(ports, publisher, request, target, message.data, call.signal);
+  const marked = target.raw && request.trace === null ? { ...request, metadata: withEmptyTrace(request.metadata) } : request;
+  await publish(ports, publisher, marked, target, message.data, call.signal);
   return create(EmptySchema);
+}
+
+/** Over gRPC alone Dapr says so when a raw payload has no trace; subscribers then get a traceparent of zeros. */
+function withEmptyTrace(metadata: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.assign(Object.create(null), metadata, { traceid: "", tracestate: "" });
 }
 
 function callTrace(ports: PubSubPorts, call: GrpcCall): TraceContext | null {

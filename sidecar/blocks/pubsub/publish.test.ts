@@ -89,6 +89,12 @@ describe("publishing over HTTP", () => {
     assert.deepEqual({ ...message.metadata }, { rawPayload: "true", traceid: traced, tracestate: "" });
   });
 
+  it("leaves a raw payload's metadata alone when there is no trace", async () => {
+    const sidecar = testSidecar();
+    const message = await received(sidecar, "t", () => post(sidecar, "mypub/t?metadata.rawPayload=true", "x"));
+    assert.deepEqual({ ...message.metadata }, { rawPayload: "true" });
+  });
+
   it("gives an event its expiration unless the broker knows about time", async () => {
     const sidecar = testSidecar();
     const message = await received(sidecar, "t", () => post(sidecar, "mypub/t?metadata.ttlInSeconds=60", "x"));

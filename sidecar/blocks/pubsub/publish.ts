@@ -93,5 +93,6 @@ function eventTrace(trace: TraceContext | null): EventTrace {
 
 /** A raw payload has no envelope to carry the trace, so its metadata does. */
 function withTrace(metadata: Readonly<Record<string, string>>, trace: EventTrace): Readonly<Record<string, string>> {
+  if (trace === untraced) return metadata;
   return Object.assign(Object.create(null), metadata, { traceid: trace.traceparent, tracestate: trace.tracestate });
 }

@@ -5,6 +5,7 @@
 import type { BrokerSubscription, PubSub } from "../../../components/pubsub/broker.ts";
 import { sleep } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
+import type { Logger } from "../../../lib/telemetry/log.ts";
 import type { AppChannel, Loaded } from "../../contract/ports.ts";
 import { deliverGrpc } from "./deliver-grpc.ts";
 import { deliverHttp } from "./deliver-http.ts";
@@ -31,6 +32,7 @@ interface Run {
 export class SubscriptionManager implements Subscriptions {
   readonly #ports: PubSubPorts;
   readonly #publisher: Publisher;
+  readonly #log: Logger;
   /** Null until the app has been asked. */
   #programmatic: readonly Subscription[] | null = null;
   #run: Run | null = null;
@@ -39,6 +41,7 @@ export class SubscriptionManager implements Subscriptions {
   constructor(ports: PubSubPorts, publisher: Publisher) {
     this.#ports = ports;
     this.#publisher = publisher;
+    this.#log = ports.log.scope("dapr.runtime.processor.subscription");
   }
 
   list(): readonly SubscriptionInfo[] {
@@ -56,7 +59,7 @@ export class SubscriptionManager implements Subscriptions {
   }
 
   #inTurn(step: () => Promise<void>): Promise<void> {
-    this.#last = this.#last.then(step).catch((error: unknown) => this.#ports.log.error(`subscriptions: ${messageOf(error)}`));
+    this.#last = this.#last.then(step).catch((error: unknown) => this.#log.error(`subscriptions: ${messageOf(error)}`));
     return this.#last;
   }
 
@@ -64,7 +67,7 @@ export class SubscriptionManager implements Subscriptions {
     if (this.#run !== null || this.#ports.components.size === 0) return;
     const { channel } = this.#ports.app;
     if (channel === null) {
-      this.#ports.log.warn("app channel not initialized, make sure -app-port is specified if pubsub subscription is required");
+      this.#log.warn("app channel not initialized, make sure -app-port is specified if pubsub subscription is required");
       return;
     }
     const run: Run = { ending: new AbortController(), active: new Set(), retries: new Set() };
@@ -86,7 +89,7 @@ export class SubscriptionManager implements Subscriptions {
     try {
       await subscription.stop();
     } catch (error) {
-      this.#ports.log.warn(`failed to stop a subscription: ${messageOf(error)}`);
+      this.#log.warn(`failed to stop a subscription: ${messageOf(error)}`);
     }
   }
 
@@ -97,7 +100,7 @@ export class SubscriptionManager implements Subscriptions {
   async #discover(channel: AppChannel, signal: AbortSignal): Promise<void> {
     if (this.#programmatic !== null) return;
     if (!this.#ports.asksApp) {
-      this.#ports.log.warn("Skipping programmatic subscription loading (see 'disable-init-endpoints' flag/annotation)");
+      this.#log.warn("Skipping programmatic subscription loading (see 'disable-init-endpoints' flag/annotation)");
       this.#programmatic = [];
       return;
     }
@@ -105,15 +108,15 @@ export class SubscriptionManager implements Subscriptions {
       this.#programmatic = await this.#ask(channel, signal);
       this.#announce(this.#programmatic);
     } catch (error) {
-      if (!signal.aborted) this.#ports.log.error(describeFailure(channel.protocol, error));
+      if (!signal.aborted) this.#log.error(describeFailure(channel.protocol, error));
     }
   }
 
   async #ask(channel: AppChannel, signal: AbortSignal): Promise<readonly Subscription[]> {
-    const { clock, identity, log, maxBodyBytes } = this.#ports;
+    const { clock, identity, maxBodyBytes } = this.#ports;
     for (let attempt = 0; ; attempt++) {
       try {
-        return await askApp(channel, identity.appId, log, maxBodyBytes, signal);
+        return await askApp(channel, identity.appId, this.#log, maxBodyBytes, signal);
       } catch (error) {
         const delayMs = askAgainAfterMs[attempt];
         if (delayMs === undefined || signal.aborted) throw error;
@@ -126,26 +129,26 @@ export class SubscriptionManager implements Subscriptions {
     const topics = new Map<string, string[]>();
     for (const { pubsubName, topic } of subscriptions) topics.set(pubsubName, [...(topics.get(pubsubName) ?? []), topic]);
     for (const [name, list] of topics) {
-      this.#ports.log.info(`app is subscribed to the following topics: [[${list.join(" ")}]] through pubsub=${name}`);
+      this.#log.info(`app is subscribed to the following topics: [[${list.join(" ")}]] through pubsub=${name}`);
     }
   }
 
   async #startOne(subscription: Subscription, channel: AppChannel, run: Run): Promise<void> {
-    const { components, log } = this.#ports;
+    const { components } = this.#ports;
     const { pubsubName, topic } = subscription;
     // Subscriptions of unknown components are listed and otherwise left alone, as in Dapr.
     const component = components.get(pubsubName);
     if (component === undefined || run.ending.signal.aborted) return;
     const refusal = this.#refusal(subscription, component);
     if (refusal !== null) {
-      log.error(`Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: ${refusal}`);
+      this.#log.error(`Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: ${refusal}`);
       return;
     }
     try {
       await this.#subscribe(subscription, component, channel, run);
     } catch (error) {
       if (run.ending.signal.aborted) return;
-      log.error(
+      this.#log.error(
         `Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: failed to subscribe to topic ${topic}: ${messageOf(error)}`,
       );
       const retry = this.#retry(subscription, component, channel, run);
@@ -164,25 +167,25 @@ export class SubscriptionManager implements Subscriptions {
 
   /** Never rejects; ends when it has succeeded or the run ends. */
   async #retry(subscription: Subscription, component: Loaded<PubSub>, channel: AppChannel, run: Run): Promise<void> {
-    const { clock, log } = this.#ports;
+    const { clock } = this.#ports;
     const { pubsubName, topic } = subscription;
     let delayMs = subscribeAgainFirstMs;
     while (!run.ending.signal.aborted) {
       try {
         await sleep(clock, delayMs, run.ending.signal);
         await this.#subscribe(subscription, component, channel, run);
-        log.info(`Successfully started subscription after retry for pubsub ${pubsubName}, topic ${topic}`);
+        this.#log.info(`Successfully started subscription after retry for pubsub ${pubsubName}, topic ${topic}`);
         return;
       } catch (error) {
         if (run.ending.signal.aborted) return;
-        log.error(`Retry failed for subscription pubsub ${pubsubName}, topic ${topic}: ${messageOf(error)}. Will retry.`);
+        this.#log.error(`Retry failed for subscription pubsub ${pubsubName}, topic ${topic}: ${messageOf(error)}. Will retry.`);
         delayMs = Math.min(delayMs * 1.5, subscribeAgainMaxMs);
       }
     }
   }
 
   async #subscribe(subscription: Subscription, component: Loaded<PubSub>, channel: AppChannel, run: Run): Promise<void> {
-    const { clock, log, policies } = this.#ports;
+    const { clock, policies } = this.#ports;
     const { deadLetterTopic, metadata, pubsubName, topic } = subscription;
     const router = await compileRouter(subscription.rules);
     const topics = this.#publisher.rulesOf(component);
@@ -195,7 +198,7 @@ export class SubscriptionManager implements Subscriptions {
       deliver: this.#deliver(channel),
       publisher: this.#publisher,
       policies,
-      log,
+      log: this.#log,
       now: () => clock.now(),
       stopping: () => run.ending.signal.aborted,
     });
@@ -203,8 +206,9 @@ export class SubscriptionManager implements Subscriptions {
   }
 
   #deliver(channel: AppChannel): Deliver {
-    const { log, maxBodyBytes } = this.#ports;
+    const { maxBodyBytes } = this.#ports;
     const { grpc } = channel;
+    const log = this.#log.scope(`dapr.runtime.processor.pubsub.subscription.${grpc === null ? "http" : "grpc"}`);
     if (grpc !== null) return (event, path, signal) => deliverGrpc(grpc, event, path, log, signal);
     return (event, path, signal) => deliverHttp(channel, event, path, log, maxBodyBytes, signal);
   }

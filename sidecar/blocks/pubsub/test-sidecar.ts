@@ -78,7 +78,14 @@ export interface TestSidecar {
 export function testSidecar(options: SidecarOptions = {}): TestSidecar {
   const lines: TestSidecar["lines"] = [];
   const line = (level: LogLevel) => (message: string) => void lines.push({ level, message });
-  const log: Logger = { ...silentLogger, debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") };
+  const log: Logger = {
+    ...silentLogger,
+    debug: line("debug"),
+    info: line("info"),
+    warn: line("warn"),
+    error: line("error"),
+    scope: () => log,
+  };
   const clock = options.clock ?? systemClock;
   const components = new Map<string, Loaded<PubSub>>();
   for (const [name, metadata] of Object.entries(options.components ?? { mypub: {} })) {
