@@ -9,6 +9,7 @@ const sqliteState: Import = () => import("./state/sqlite.ts");
 
 const drivers: Readonly<Record<string, Import>> = {
   "nameresolution.mdns/v1": () => import("./nameresolution/mdns.ts"),
+  "nameresolution.sqlite/v1": () => import("./nameresolution/sqlite.ts"),
   "pubsub.in-memory/v1": () => import("./pubsub/memory.ts"),
   "pubsub.sqlite/v1": () => import("./pubsub/sqlite.ts"),
   "secretstores.local.env/v1": () => import("./secrets/local-env.ts"),
