@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "../../lib/kit/clock.ts";
-import { driverContext } from "../test-context.ts";
+import { driverContext } from "../shared/test-context.ts";
 import { create } from "./local-env.ts";
 
 const signal = new AbortController().signal;

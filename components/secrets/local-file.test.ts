@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { systemClock } from "../../lib/kit/clock.ts";
-import { driverContext } from "../test-context.ts";
+import { driverContext } from "../shared/test-context.ts";
 import { create } from "./local-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-secrets-"));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeClock } from "../../lib/kit/fake-clock.ts";
-import { driverContext } from "../test-context.ts";
+import { driverContext } from "../shared/test-context.ts";
 import { deleteRequest, setRequest, stateConformance } from "./conformance.ts";
 import { create } from "./memory.ts";
 

@@ -2,7 +2,7 @@
 // numbers before it are.
 import { writeSync } from "node:fs";
 import { systemClock } from "../../lib/kit/clock.ts";
-import { driverContext } from "../test-context.ts";
+import { driverContext } from "../shared/test-context.ts";
 import { setRequest } from "./conformance.ts";
 import { create } from "./sqlite.ts";
 

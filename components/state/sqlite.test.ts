@@ -10,7 +10,7 @@ import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../lib/kit/clock.ts";
 import { FakeClock } from "../../lib/kit/fake-clock.ts";
-import { driverContext } from "../test-context.ts";
+import { driverContext } from "../shared/test-context.ts";
 import { getRequest, setRequest, stateConformance } from "./conformance.ts";
 import { create } from "./sqlite.ts";
 

@@ -1,7 +1,8 @@
 // State stores and ports for tests of the state block.
+
+import { driverContext } from "../../../components/shared/test-context.ts";
 import { create as createMemory } from "../../../components/state/memory.ts";
 import type { StateStore } from "../../../components/state/store.ts";
-import { driverContext } from "../../../components/test-context.ts";
 import type { Clock } from "../../../lib/kit/clock.ts";
 import { FakeClock } from "../../../lib/kit/fake-clock.ts";
 import type { ComponentTable, Loaded, Policies, Policy } from "../../contract/ports.ts";

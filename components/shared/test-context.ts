@@ -1,8 +1,8 @@
 // A DriverContext for tests of drivers.
-import type { Clock } from "../lib/kit/clock.ts";
-import { silentLogger } from "../lib/telemetry/log.ts";
-import type { DriverContext } from "./driver.ts";
-import { Properties } from "./metadata.ts";
+import type { Clock } from "../../lib/kit/clock.ts";
+import { silentLogger } from "../../lib/telemetry/log.ts";
+import type { DriverContext } from "../driver.ts";
+import { Properties } from "../metadata.ts";
 
 export function driverContext(type: string, metadata: Readonly<Record<string, string>>, clock: Clock): DriverContext {
   return {
