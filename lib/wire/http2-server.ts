@@ -4,7 +4,7 @@ import { constants, createServer, type Http2Server, type ServerHttp2Session } fr
 import { type Clock, systemClock, type Timer } from "../kit/clock.ts";
 
 export interface Http2ServerOptions {
-  /** Largest header list accepted; beyond it the stream is reset with ENHANCE_YOUR_CALM. */
+  /** Largest header list accepted, 64 KiB at most; beyond it the stream is reset with ENHANCE_YOUR_CALM. */
   readonly maxHeaderListBytes: number;
   /** Null: none, as in Go. */
   readonly maxConcurrentStreams?: number | null;
@@ -33,6 +33,11 @@ const streamWindowBytes = 1024 * 1024;
 const sessionWindowBytes = 8 * 1024 * 1024;
 const sessionMemoryMaxMegabytes = 256;
 const headerPairsMax = 512;
+/**
+ * nghttp2 ends the whole connection (COMPRESSION_ERROR) at a longer header block, whatever is configured. Told of this
+ * limit, Go clients fail the one call instead.
+ */
+const headerListMaxBytes = 65_536;
 /** Clients cancel many calls at once when a deadline passes; the default of 1000 then 33 per second cuts them off. */
 const streamResetBurst = 10_000;
 const streamResetPerSecond = 1_000;
@@ -46,7 +51,7 @@ export function createH2cServer(options: Http2ServerOptions): Http2Server {
     streamResetRate: streamResetPerSecond,
     settings: {
       initialWindowSize: streamWindowBytes,
-      maxHeaderListSize: options.maxHeaderListBytes,
+      maxHeaderListSize: Math.min(options.maxHeaderListBytes, headerListMaxBytes),
       ...(options.maxConcurrentStreams == null ? {} : { maxConcurrentStreams: options.maxConcurrentStreams }),
     },
   });

@@ -40,6 +40,8 @@ export class Attempt {
     stream.on("error", (error) => {
       this.#failure = error;
     });
+    // node:http2 could not put the request into frames, which is so for headers over 64 KiB.
+    stream.on("frameError", () => this.cancel(headersTooLarge()));
     stream.on("close", () => this.#closed());
   }
 
@@ -138,6 +140,10 @@ export class Attempt {
     this.#ended = true;
     this.#events.onEnd(status, trailers, unprocessed);
   }
+}
+
+function headersTooLarge(): GrpcStatusError {
+  return new GrpcStatusError(GrpcCode.RESOURCE_EXHAUSTED, "the call's metadata is larger than the 64 KiB that can be sent");
 }
 
 function foreignReply(status: number, contentType: string): GrpcStatusError {

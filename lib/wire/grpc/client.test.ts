@@ -231,4 +231,8 @@ test("big metadata, both ways", async () => {
   metadata["x-big"] = "x".repeat(30_000);
   const { trailers } = await client.unary(Dapr.method.getState, key("k"), { metadata });
   assert.equal(trailers["x-big"]?.length, 30_000);
+  metadata["x-big"] = "x".repeat(100_000);
+  await assert.rejects(client.unary(Dapr.method.getState, key("k"), { metadata }), status(GrpcCode.RESOURCE_EXHAUSTED, /64 KiB/));
+  metadata["x-big"] = "fits";
+  assert.equal((await client.unary(Dapr.method.getState, key("k"), { metadata })).trailers["x-big"], "fits");
 });
