@@ -52,7 +52,11 @@ function surroundings(): Surroundings {
     onStop(listener) {
       for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => listener(`received ${name}`));
       // Whoever read our output is gone (`| head`): nobody watches the run any more.
-      process.stdout.once("error", () => listener("output closed"));
+      let open = true;
+      process.stdout.on("error", () => {
+        if (open) listener("output closed");
+        open = false;
+      });
     },
   };
 }

@@ -35,7 +35,7 @@ export class Guard {
   readonly #pipe: Writable;
 
   constructor() {
-    this.#process = spawn("/bin/sh", ["-c", script], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+    this.#process = spawn("/bin/sh", ["-c", script], { cwd: "/", detached: true, stdio: ["pipe", "ignore", "ignore"] });
     this.#pipe = this.#process.stdin as Writable;
     // A guard that is gone must not take us with it: we still end our children ourselves.
     this.#pipe.on("error", () => {});

@@ -36,6 +36,8 @@ export interface RunContext {
 export class AppRun {
   readonly plan: AppPlan;
   readonly ports: Ports;
+  /** True when sidecar or app could not even be started, or the sidecar ended before it was ready. */
+  failedToStart = false;
   readonly #context: RunContext;
   readonly #index: number;
   readonly #address: SidecarAddress;
@@ -62,6 +64,7 @@ export class AppRun {
     try {
       return await this.#run();
     } catch (error) {
+      this.failedToStart = true;
       this.#context.say("fail", `${this.plan.appId}: ${(error as Error).message}`);
       return 1;
     } finally {
@@ -120,7 +123,10 @@ export class AppRun {
     if (this.#stopping) return 0;
     const early = await this.#untilReady(sidecar);
     if (this.#stopping) return 0;
-    if (early !== null) return this.#sidecarEnded(early, sidecarLog);
+    if (early !== null) {
+      this.failedToStart = true;
+      return this.#sidecarEnded(early, sidecarLog);
+    }
     if (plan.command.length === 0) {
       say("done", `Dapr sidecar of ${plan.appId} is up and running; it has no app command.`);
       await this.#note(0);

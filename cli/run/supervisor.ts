@@ -34,8 +34,9 @@ export class Supervisor {
   /** Runs everything to its end and answers our exit code. */
   async run(stateFolder: string): Promise<number> {
     try {
-      const codes = await Promise.all(this.#runs.map((run) => run.run()));
+      const codes = await Promise.all(this.#runs.map((run) => this.#follow(run)));
       if (this.#stops > 1) return killedCode;
+      if (this.#runs.some((run) => run.failedToStart)) return 1;
       return this.#stops > 0 ? 0 : (codes.find((code) => code !== 0) ?? 0);
     } finally {
       removeRunState(stateFolder, this.#context.cliPid);
@@ -52,6 +53,16 @@ export class Supervisor {
     }
     this.#context.say("info", `${reason}: stopping apps, then sidecars (once more to kill them)`);
     void this.#stopInOrder();
+  }
+
+  /** A run with an app that cannot start is not the run that was asked for: it ends as a whole, as Dapr's does. */
+  async #follow(run: AppRun): Promise<number> {
+    const code = await run.run();
+    if (run.failedToStart && this.#stops === 0 && this.#runs.length > 1) {
+      this.#context.say("info", `${run.plan.appId} could not be started: stopping the other apps`);
+      void this.#stopInOrder();
+    }
+    return code;
   }
 
   async #stopInOrder(): Promise<void> {

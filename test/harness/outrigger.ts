@@ -15,9 +15,9 @@ const launcher = fileURLToPath(new URL("../../bin/outrigger", import.meta.url));
 const bundle = fileURLToPath(new URL("../../dist/outrigger.mjs", import.meta.url));
 const source = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
-/** Starts `outrigger <args>` from the bundle, or from the source where nothing is built; does not wait. */
+/** Starts `outrigger <args>` from the bundle, or from the source where nothing is built or OUTRIGGER_FROM_SOURCE=1; does not wait. */
 export function outrigger(args: readonly string[], options: OutriggerOptions): Promise<Program> {
-  const built = existsSync(launcher) && existsSync(bundle);
+  const built = process.env.OUTRIGGER_FROM_SOURCE !== "1" && existsSync(launcher) && existsSync(bundle);
   const env = { OUTRIGGER_HOME: options.home.file("home"), ...options.env };
   const command = built ? launcher : process.execPath;
   const all = built ? [...args] : [source, ...args];

@@ -110,6 +110,22 @@ test("Ctrl-C stops all apps before any sidecar", async () => {
   for (const id of pair.ids) assert.match(pair.run.output, new RegExp(`== APP - ${id} == app told to stop, sidecar outbound 204`));
 });
 
+test("an app that cannot start ends the whole run", async () => {
+  using home = new Folder("cli");
+  home.write("good/app.mjs", appSource);
+  home.write("good/.dapr/resources/store.yaml", yaml(component("statestore", "state.in-memory")));
+  home.write("bad/.dapr/resources/bad.yaml", yaml(component("bad", "state.no-such-driver")));
+  const node = JSON.stringify(process.execPath);
+  home.write(
+    "dapr.yaml",
+    `version: 1\napps:\n  - { appDirPath: good, command: [${node}, app.mjs] }\n  - { appDirPath: bad, command: [${node}, app.mjs] }\n`,
+  );
+  await using run = await outrigger(["run", "-f", "dapr.yaml"], { home });
+  assert.deepEqual(await run.exited(60_000), { code: 1, signal: null });
+  assert.match(run.output, /The daprd process of bad exited[\s\S]*no-such-driver/);
+  assert.match(run.output, /bad could not be started: stopping the other apps/);
+});
+
 test("list and stop know sidecars that others started", async () => {
   using home = new Folder("cli");
   await using sidecar = await daprd({
