@@ -114,7 +114,14 @@ export function toMetadata(headers: HeaderLists, prefixPermanent: boolean): Meta
 }
 
 /** Names that have a form of their own in HTTP, or none. */
-const notForHttp: ReadonlySet<string> = new Set(["content-type", "content-length", "destination-app-id", "grpc-trace-bin"]);
+const notForHttp: ReadonlySet<string> = new Set([
+  "content-type",
+  "content-length",
+  "destination-app-id",
+  "grpc-trace-bin",
+  // 100-continue is between neighbours: the edge has answered it, and the next client makes its own.
+  "expect",
+]);
 
 /**
  * The name under which an end-to-end header goes out over HTTP; null when it does not. `grpc-*` metadata of a gRPC

@@ -17,8 +17,6 @@ export const invocationErrors = {
 
 /** What the caller is told when a call got no answer. The text inside is what Dapr's users grep for. */
 export function invokeFailed(target: string, cause: unknown): ApiError {
-  // The caller's own body could not be read: its mistake, not the target's.
-  if (cause instanceof ApiError && cause.code === "ERR_BODY_READ") return cause;
   const isDenied = cause instanceof GrpcStatusError && cause.code === GrpcCode.PERMISSION_DENIED;
   const row = isDenied ? invocationErrors.denied : invocationErrors.failed;
   return new ApiError(row, `failed to invoke, id: ${target}, err: ${textOf(cause)}`, { cause });
@@ -26,6 +24,8 @@ export function invokeFailed(target: string, cause: unknown): ApiError {
 
 function textOf(cause: unknown): string {
   if (cause instanceof GrpcStatusError) return rpcErrorText(cause.code, cause.message);
+  // Of our own edge, about the caller's body; Dapr has no status there.
+  if (cause instanceof ApiError && cause.code === "ERR_BODY_READ") return cause.message.replace(/^failed to read request body: /, "");
   if (cause instanceof ApiError) return rpcErrorText(cause.grpc, cause.message);
   return messageOf(cause);
 }

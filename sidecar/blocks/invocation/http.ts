@@ -21,8 +21,11 @@ export function createHttpHandler(invoke: Invoke): (request: HttpRequest) => Pro
     const found = findTarget(request.path, request.headers);
     if (found === null) throw apiError(invocationErrors.noAppId);
     if (found.method === null) throw invokeFailed(found.target, new Error("invalid method: the path is not percent-encoded UTF-8"));
-    const response = await invoke(found.target, await toAppRequest(request, found.method), request.trace, request.signal);
-    return toReply(request, response);
+    const { target, method } = found;
+    const toSend = await toAppRequest(request, method).catch((error: unknown) => {
+      throw invokeFailed(target, error);
+    });
+    return toReply(request, await invoke(target, toSend, request.trace, request.signal));
   };
 }
 
@@ -71,7 +74,8 @@ function toReply(request: HttpRequest, response: AppResponse): Reply {
   const { body } = response;
   if (body instanceof Readable) return { status: response.status, headers, body };
   if (body.length === 0) return { status: response.status, headers };
-  headers["content-type"] ??= guessType(body);
+  // Dapr labels an untyped refusal as JSON, which is the edge's default; for the rest Go's server guesses.
+  if (response.status >= 200 && response.status < 400) headers["content-type"] ??= guessType(body);
   return { status: response.status, headers, body };
 }
 
