@@ -2,7 +2,7 @@
 import type { Http2Server } from "node:http2";
 import type { Logger } from "../../lib/telemetry/log.ts";
 import { createGrpcDispatcher, type DispatcherOptions, type Interceptor } from "../../lib/wire/grpc/server.ts";
-import { first, type GrpcMethod } from "../../lib/wire/grpc/types.ts";
+import { first, GrpcCode, type GrpcMethod, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
 import { createH2cServer } from "../../lib/wire/http2-server.ts";
 import { createListener, type ListenAddress, type Listener } from "../../lib/wire/listener.ts";
 import { type ApiLists, grpcFilter } from "./api-list.ts";
@@ -11,10 +11,9 @@ import { grpcTokenCheck, tokenCheck } from "./api-token.ts";
 import type { RunningServer } from "./http-api.ts";
 import { createRescue } from "./rescue.ts";
 
-/** Dapr multiplies the read buffer size, already in bytes, by 1024 for gRPC; clients rely on the headroom. */
+/** Dapr multiplies the read buffer size, already in bytes, by 1024 for gRPC; node's HTTP/2 takes no more than 64 KiB. */
 const headerListFactor = 1024;
-/** Keeps the factor from making a limit that is none. */
-const headerListMaxBytes = 16 * 1024 * 1024;
+const headerListMaxBytes = 64 * 1024;
 
 export interface GrpcServerOptions {
   readonly methods: readonly GrpcMethod[];
@@ -62,12 +61,19 @@ export async function reserveInternalServer(options: Omit<GrpcServerOptions, "me
   const log = options.log.scope("dapr.runtime.grpc.internal");
   const http2 = createH2cServer({ maxHeaderListBytes: headerListBytes(options.maxHeaderBytes) });
   const listener = await createListener([address], { http1: null, http2, log, setting: "--dapr-internal-grpc-port" });
+  const starting = dispatcherOf({ ...options, methods: [] }, log, [refuseWhileStarting], null);
+  let serving = starting;
+  http2.on("stream", (stream, headers, _flags, rawHeaders) => serving.handle(stream, headers, rawHeaders));
   return {
     ...runningGrpc(listener),
     serve(methods) {
-      dispatcherOf({ ...options, methods }, log, [], null).attach(http2);
+      serving = dispatcherOf({ ...options, methods }, log, [], null);
     },
   };
+}
+
+function refuseWhileStarting(): never {
+  throw new GrpcStatusError(GrpcCode.UNAVAILABLE, "this sidecar is still starting");
 }
 
 function grpcHttp2Server(
