@@ -1,5 +1,5 @@
 // The two gRPC servers: the public API (blocks' methods, token, API lists, log) and the internal one between sidecars.
-import type { Http2Server } from "node:http2";
+import type { Http2Server, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "../../lib/telemetry/log.ts";
 import { createGrpcDispatcher, type DispatcherOptions, type Interceptor } from "../../lib/wire/grpc/server.ts";
 import { first, GrpcCode, type GrpcMethod, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
@@ -63,7 +63,7 @@ export async function reserveInternalServer(options: Omit<GrpcServerOptions, "me
   const listener = await createListener([address], { http1: null, http2, log, setting: "--dapr-internal-grpc-port" });
   const starting = dispatcherOf({ ...options, methods: [] }, log, [refuseWhileStarting], null);
   let serving = starting;
-  http2.on("stream", (stream, headers, _flags, rawHeaders) => serving.handle(stream, headers, rawHeaders));
+  http2.on("stream", (stream, headers, _flags, rawHeaders) => serving.handle(stream as ServerHttp2Stream, headers, rawHeaders));
   return {
     ...runningGrpc(listener),
     serve(methods) {
