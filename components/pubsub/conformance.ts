@@ -19,142 +19,155 @@ const signal = new AbortController().signal;
 
 export function pubSubConformance(name: string, subject: PubSubConformance): void {
   describe(`${name} conforms to pub/sub`, { timeout: 60_000 }, () => {
-    it("delivers bytes and metadata as published", async () => {
-      await using driver = await opened(subject, "bytes");
-      const inbox = new Inbox();
-      await driver.subscribe("bytes", inbox);
-      const data = new Uint8Array([0, 255, 10, 13]);
-      await driver.publish("bytes", data, { ключ: "значение", __proto__x: "1" });
-      const message = await inbox.next();
-      assert.deepEqual(Buffer.from(message.data), Buffer.from(data));
-      assert.equal(message.topic, "bytes");
-      assert.equal(message.metadata["ключ"], "значение");
-    });
+    deliveryCases(subject);
+    failureCases(subject);
+    groupCases(subject);
+    durabilityCases(subject);
+  });
+}
 
-    it("keeps the order of publication", async () => {
-      await using driver = await opened(subject, "order");
-      const inbox = new Inbox();
-      await driver.subscribe("order", inbox);
-      for (let n = 0; n < 100; n++) await driver.publish("order", text(String(n)));
-      assert.deepEqual(
-        await inbox.texts(100),
-        Array.from({ length: 100 }, (_, n) => String(n)),
-      );
-    });
+function deliveryCases(subject: PubSubConformance): void {
+  it("delivers bytes and metadata as published", async () => {
+    await using driver = await opened(subject, "bytes");
+    const inbox = new Inbox();
+    await driver.subscribe("bytes", inbox);
+    const data = new Uint8Array([0, 255, 10, 13]);
+    await driver.publish("bytes", data, { ключ: "значение", __proto__x: "1" });
+    const message = await inbox.next();
+    assert.deepEqual(Buffer.from(message.data), Buffer.from(data));
+    assert.equal(message.topic, "bytes");
+    assert.equal(message.metadata["ключ"], "значение");
+  });
 
-    it("gives nothing to other topics", async () => {
-      await using driver = await opened(subject, "topics");
-      const [a, b] = [new Inbox(), new Inbox()];
-      await driver.subscribe("topics-a", a);
-      await driver.subscribe("topics-b", b);
-      await driver.publish("topics-a", text("a"));
-      await driver.publish("topics-b", text("b"));
-      assert.deepEqual(await a.texts(1), ["a"]);
-      assert.deepEqual(await b.texts(1), ["b"]);
-      assert.deepEqual([a.pending, b.pending], [0, 0]);
-    });
+  it("keeps the order of publication", async () => {
+    await using driver = await opened(subject, "order");
+    const inbox = new Inbox();
+    await driver.subscribe("order", inbox);
+    for (let n = 0; n < 100; n++) await driver.publish("order", text(String(n)));
+    assert.deepEqual(
+      await inbox.texts(100),
+      Array.from({ length: 100 }, (_, n) => String(n)),
+    );
+  });
 
-    it("takes a publish that nobody listens to", async () => {
-      await using driver = await opened(subject, "nobody");
-      await driver.publish("nobody", text("x"));
-    });
+  it("gives nothing to other topics", async () => {
+    await using driver = await opened(subject, "topics");
+    const [a, b] = [new Inbox(), new Inbox()];
+    await driver.subscribe("topics-a", a);
+    await driver.subscribe("topics-b", b);
+    await driver.publish("topics-a", text("a"));
+    await driver.publish("topics-b", text("b"));
+    assert.deepEqual(await a.texts(1), ["a"]);
+    assert.deepEqual(await b.texts(1), ["b"]);
+    assert.deepEqual([a.pending, b.pending], [0, 0]);
+  });
+}
 
-    it("survives a handler that fails, and goes on", async () => {
-      await using driver = await opened(subject, "fails");
-      const inbox = new Inbox();
-      const failed = new Set<string>();
-      await driver.subscribe("fails", inbox, async (message) => {
-        const body = textOf(message);
-        if (!body.startsWith("bad") || failed.has(body)) return;
-        failed.add(body);
-        throw new Error("refused on purpose");
-      });
-      await driver.publish("fails", text("bad"));
-      await driver.publish("fails", text("good"));
-      const expected = subject.redelivers ? ["bad", "good", "bad"] : ["bad", "good"];
-      assert.deepEqual((await inbox.texts(expected.length)).sort(), [...expected].sort());
-    });
+function failureCases(subject: PubSubConformance): void {
+  it("takes a publish that nobody listens to", async () => {
+    await using driver = await opened(subject, "nobody");
+    await driver.publish("nobody", text("x"));
+  });
 
-    it("stop() waits for what is in flight, and delivers nothing afterwards", async () => {
-      await using driver = await opened(subject, "stop");
-      const inbox = new Inbox();
-      const gate = Promise.withResolvers<void>();
-      const subscription = await driver.subscribe("stop", inbox, () => gate.promise);
-      await driver.publish("stop", text("1"));
-      await inbox.next();
-      let stopped = false;
-      const stopping = subscription.stop().then(() => {
-        stopped = true;
-      });
-      await new Promise((resolve) => setImmediate(resolve));
-      assert.equal(stopped, false);
-      gate.resolve();
-      await stopping;
-      await driver.publish("stop", text("2"));
-      assert.equal(inbox.pending, 0);
+  it("survives a handler that fails, and goes on", async () => {
+    await using driver = await opened(subject, "fails");
+    const inbox = new Inbox();
+    const failed = new Set<string>();
+    await driver.subscribe("fails", inbox, async (message) => {
+      const body = textOf(message);
+      if (!body.startsWith("bad") || failed.has(body)) return;
+      failed.add(body);
+      throw new Error("refused on purpose");
     });
+    await driver.publish("fails", text("bad"));
+    await driver.publish("fails", text("good"));
+    const expected = subject.redelivers ? ["bad", "good", "bad"] : ["bad", "good"];
+    assert.deepEqual((await inbox.texts(expected.length)).sort(), [...expected].sort());
+  });
 
-    it("every group gets every message", { skip: !subject.competes }, async () => {
-      await using one = await opened(subject, "groups-1");
-      await using two = await opened(subject, "groups-2");
-      const [a, b] = [new Inbox(), new Inbox()];
-      await one.subscribe("groups", a);
-      await two.subscribe("groups", b);
-      for (let n = 0; n < 20; n++) await one.publish("groups", text(String(n)));
-      assert.equal((await a.texts(20)).length, 20);
-      assert.equal((await b.texts(20)).length, 20);
+  it("stop() waits for what is in flight, and delivers nothing afterwards", async () => {
+    await using driver = await opened(subject, "stop");
+    const inbox = new Inbox();
+    const gate = Promise.withResolvers<void>();
+    const subscription = await driver.subscribe("stop", inbox, () => gate.promise);
+    await driver.publish("stop", text("1"));
+    await inbox.next();
+    let stopped = false;
+    const stopping = subscription.stop().then(() => {
+      stopped = true;
     });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(stopped, false);
+    gate.resolve();
+    await stopping;
+    await driver.publish("stop", text("2"));
+    assert.equal(inbox.pending, 0);
+  });
+}
 
-    it("members of a group share its messages", { skip: !subject.competes }, async () => {
-      await using one = await opened(subject, "members");
-      await using two = await opened(subject, "members");
-      const both = new Inbox();
-      await one.subscribe("members", both);
-      await two.subscribe("members", both);
-      for (let n = 0; n < 200; n++) await one.publish("members", text(String(n)));
-      const seen = await both.texts(200);
-      assert.equal(new Set(seen).size, 200);
-      assert.equal(both.pending, 0);
-    });
+function groupCases(subject: PubSubConformance): void {
+  it("every group gets every message", { skip: !subject.competes }, async () => {
+    await using one = await opened(subject, "groups-1");
+    await using two = await opened(subject, "groups-2");
+    const [a, b] = [new Inbox(), new Inbox()];
+    await one.subscribe("groups", a);
+    await two.subscribe("groups", b);
+    for (let n = 0; n < 20; n++) await one.publish("groups", text(String(n)));
+    assert.equal((await a.texts(20)).length, 20);
+    assert.equal((await b.texts(20)).length, 20);
+  });
 
-    it("a group that was away finds its messages", { skip: !subject.durable }, async () => {
-      await using publisher = await opened(subject, "publisher");
-      {
-        await using away = await opened(subject, "away");
-        await away.subscribe("away", new Inbox());
-      }
-      for (let n = 0; n < 5; n++) await publisher.publish("away", text(String(n)));
-      await using back = await opened(subject, "away");
-      const inbox = new Inbox();
-      await back.subscribe("away", inbox);
-      assert.deepEqual(await inbox.texts(5), ["0", "1", "2", "3", "4"]);
-    });
+  it("members of a group share its messages", { skip: !subject.competes }, async () => {
+    await using one = await opened(subject, "members");
+    await using two = await opened(subject, "members");
+    const both = new Inbox();
+    await one.subscribe("members", both);
+    await two.subscribe("members", both);
+    for (let n = 0; n < 200; n++) await one.publish("members", text(String(n)));
+    const seen = await both.texts(200);
+    assert.equal(new Set(seen).size, 200);
+    assert.equal(both.pending, 0);
+  });
+}
 
-    it("what was fetched but not handled when a subscription stops is there for the next", { skip: !subject.durable }, async () => {
-      await using driver = await opened(subject, "unharmed");
-      const gate = Promise.withResolvers<void>();
-      const first = new Inbox();
-      const subscription = await driver.subscribe("unharmed", first, () => gate.promise);
-      for (let n = 0; n < 200; n++) await driver.publish("unharmed", text(String(n)));
-      await first.next();
-      const stopping = subscription.stop();
-      gate.resolve();
-      await stopping;
-      const handled = 1 + first.pending;
-      const second = new Inbox();
-      await driver.subscribe("unharmed", second);
-      const rest = await second.texts(200 - handled);
-      assert.equal(new Set([...rest, ...first.seen]).size, 200);
-    });
+function durabilityCases(subject: PubSubConformance): void {
+  it("a group that was away finds its messages", { skip: !subject.durable }, async () => {
+    await using publisher = await opened(subject, "publisher");
+    {
+      await using away = await opened(subject, "away");
+      await away.subscribe("away", new Inbox());
+    }
+    for (let n = 0; n < 5; n++) await publisher.publish("away", text(String(n)));
+    await using back = await opened(subject, "away");
+    const inbox = new Inbox();
+    await back.subscribe("away", inbox);
+    assert.deepEqual(await inbox.texts(5), ["0", "1", "2", "3", "4"]);
+  });
 
-    it("wildcard subscriptions match prefixes", { skip: !subject.wildcards }, async () => {
-      await using driver = await opened(subject, "wild");
-      const inbox = new Inbox();
-      await driver.subscribe("wild*", inbox);
-      await driver.publish("wild", text("not me"));
-      await driver.publish("wilder", text("me"));
-      assert.deepEqual(await inbox.texts(1), ["me"]);
-    });
+  it("what was fetched but not handled when a subscription stops is there for the next", { skip: !subject.durable }, async () => {
+    await using driver = await opened(subject, "unharmed");
+    const gate = Promise.withResolvers<void>();
+    const first = new Inbox();
+    const subscription = await driver.subscribe("unharmed", first, () => gate.promise);
+    for (let n = 0; n < 200; n++) await driver.publish("unharmed", text(String(n)));
+    await first.next();
+    const stopping = subscription.stop();
+    gate.resolve();
+    await stopping;
+    const handled = 1 + first.pending;
+    const second = new Inbox();
+    await driver.subscribe("unharmed", second);
+    const rest = await second.texts(200 - handled);
+    assert.equal(new Set([...rest, ...first.seen]).size, 200);
+  });
+
+  it("wildcard subscriptions match prefixes", { skip: !subject.wildcards }, async () => {
+    await using driver = await opened(subject, "wild");
+    const inbox = new Inbox();
+    await driver.subscribe("wild*", inbox);
+    await driver.publish("wild", text("not me"));
+    await driver.publish("wilder", text("me"));
+    assert.deepEqual(await inbox.texts(1), ["me"]);
   });
 }
 
