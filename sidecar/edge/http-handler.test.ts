@@ -202,3 +202,18 @@ describe("CORS", () => {
     assert.equal(bad.headers["access-control-allow-origin"], undefined);
   });
 });
+
+test("an HTTP/1.1 answer carries no connection headers, and the connection is kept all the same", async () => {
+  await using server = await serve();
+  const socket = connect(server.port, "127.0.0.1");
+  let text = "";
+  socket.setEncoding("latin1").on("data", (chunk) => {
+    text += chunk;
+    if (text.match(/HTTP\/1\.1 204/g)?.length === 1) socket.write("GET /v1.0/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  });
+  socket.write("GET /v1.0/healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  await new Promise((resolve) => socket.once("close", resolve));
+  const [first, second] = text.split("\r\n\r\n") as [string, string];
+  assert.doesNotMatch(first, /connection|keep-alive/i);
+  assert.match(second, /^HTTP\/1\.1 204/);
+});

@@ -21,6 +21,7 @@ export function writeReply(request: NodeRequest, response: NodeResponse, reply: 
   const headers: ReplyHeaders = { ...reply.headers, ...extra };
   const body = reply.body ?? null;
   if (request.httpVersionMajor >= 2) for (const name of connectionHeaders) delete headers[name];
+  else leaveOutKeepAlive(request, response);
   discardUnreadBody(request, response);
   if (body === null || reply.status === 204 || reply.status === 304) {
     // node would announce a chunked body where no length is given.
@@ -44,6 +45,12 @@ export function writeReply(request: NodeRequest, response: NodeResponse, reply: 
   response.writeHead(reply.status, headers);
   response.end(bytes);
   return { status: reply.status, size: bytes.length };
+}
+
+/** HTTP/1.1 keeps connections without being told; a proxy's answer should carry no hop-by-hop header it need not (RFC 9110 §7.6.1). */
+function leaveOutKeepAlive(request: NodeRequest, response: NodeResponse): void {
+  // A closing listener has set `Connection: close`; HTTP/1.0 clients do have to be told.
+  if (request.httpVersionMinor >= 1 && response.shouldKeepAlive && !response.hasHeader("connection")) response.removeHeader("connection");
 }
 
 function stream(request: NodeRequest, response: NodeResponse, status: number, headers: ReplyHeaders, body: Readable): Written {
