@@ -11,7 +11,8 @@ help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: build ## run the two-app demo: an order app and an inventory app with a sidecar each
-	@bin/outrigger run -f examples/dapr.yaml
+	@# On a terminal sh -m gives the run a foreground group of its own: Ctrl-C then reaches it and not make, which would exit with 130.
+	@if [ -t 0 ]; then sh -m -c 'bin/outrigger run -f examples/dapr.yaml; exit $$?'; else exec bin/outrigger run -f examples/dapr.yaml; fi
 
 test: deps check build integration ## everything CI runs
 
