@@ -140,7 +140,7 @@ function grpcSubscription(item: TopicSubscription): Subscription {
   };
 }
 
-/** Worth another try soon: the app may still be coming up. */
+/** The log line for a question that stayed without a readable answer. */
 export function describeFailure(protocol: AppChannel["protocol"], error: unknown): string {
   return `error getting ${protocol.startsWith("grpc") ? "topic list" : "topics"} from app: ${messageOf(error)}`;
 }
