@@ -55,7 +55,8 @@ export function followApp(ports: AppSubscriberPorts): AppSubscriber {
       over = true;
       unfollow();
       started.resolve();
-      return enqueue(() => inbound.stop());
+      // Not behind the queue: a start that still asks the app gives up at once.
+      return inbound.stop();
     },
   };
 }

@@ -10,6 +10,9 @@ import { createRuntime, GraceExpiredError } from "./runtime.ts";
 import type { LogConfig, SidecarConfig } from "./sidecar-config.ts";
 import { pollUntilReady } from "./wait-command.ts";
 
+/** Timers of our clock let a process end; this one ends by its own decision only, also while it waits for nothing else. */
+setInterval(() => {}, 2 ** 31 - 1);
+
 const parsed = parseArguments(process.argv.slice(2), process.env, { version: daprVersion, commit: "", gitVersion: "" });
 for (const note of parsed.notes) process.stderr.write(`${note}\n`);
 switch (parsed.kind) {

@@ -139,7 +139,7 @@ export function makeApp(workshop: Workshop): RunningApp {
       threshold: config.appHealth.threshold,
     },
   };
-  const app = createApp(settings, { ...around, connectGrpc: (address) => connectTo(workshop, address, grpcDialTimeoutMs) });
+  const app = createApp(settings, { ...around, connectGrpc: (address, tls) => connectTo(workshop, address, grpcDialTimeoutMs, tls) });
   workshop.onClose("app channel", () => app.stop());
   return app;
 }
@@ -164,13 +164,13 @@ export function makeMesh(
   return mesh;
 }
 
-/** `address` is `host:port`, IPv6 in brackets. */
-function connectTo({ config, around }: Workshop, address: string, connectTimeoutMs: number): GrpcChannel {
+/** `address` is `host:port`, IPv6 in brackets. `tls` takes any certificate. */
+function connectTo({ config, around }: Workshop, address: string, connectTimeoutMs: number, tls = false): GrpcChannel {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   const maxBytes = config.maxBodyBytes > 0 ? config.maxBodyBytes : 2 ** 31 - 1;
   return connectGrpc({
-    target: { host, port: Number(address.slice(colon + 1)) },
+    target: { host, port: Number(address.slice(colon + 1)), ...(tls ? { tls: "unverified" } : {}) },
     maxReceiveBytes: maxBytes,
     maxSendBytes: maxBytes,
     userAgent,

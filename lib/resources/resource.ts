@@ -34,7 +34,8 @@ export interface ResourceType {
 /** What a document says it is, or null when it is no resource at all. */
 export function resourceType(value: Value): ResourceType | null {
   if (!isObject(value)) return null;
-  const { apiVersion, kind } = value;
+  const reader = new ObjectReader(new ProblemList(""), value, "");
+  const [apiVersion, kind] = [reader.value("apiVersion"), reader.value("kind")];
   return typeof apiVersion === "string" && typeof kind === "string" ? { apiVersion, kind } : null;
 }
 

@@ -13,7 +13,7 @@ import {
 } from "../../lib/proto/gen/dapr/proto/common/v1/common_pb.ts";
 import { AppCallback, AppCallbackHealthCheck } from "../../lib/proto/gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import { type GrpcChannel, GrpcStatusError, type Metadata, newMetadata, type UnaryResult } from "../../lib/wire/grpc/types.ts";
-import { fromMetadata, newHeaders, toMetadata } from "../contract/invoke-headers.ts";
+import { callHeader, fromMetadata, newHeaders, toMetadata } from "../contract/invoke-headers.ts";
 import type { AppChannel, AppRequest, AppResponse } from "../contract/ports.ts";
 import { readBody } from "../contract/read-body.ts";
 import type { ConcurrencyLimit } from "./concurrency.ts";
@@ -59,6 +59,7 @@ export function createGrpcChannel(options: GrpcAppOptions): GrpcAppChannel {
       limited(signal, async () => {
         const message = await toInvokeRequest(request, options.maxBodyBytes);
         const metadata = withToken(toMetadata(request.headers, true));
+        delete metadata[callHeader];
         try {
           return answered(await connection.unary(AppCallback.method.onInvoke, message, { metadata, signal }));
         } catch (error) {

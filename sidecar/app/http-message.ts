@@ -2,7 +2,7 @@
 import { ApiError, apiError, messageOf } from "../../lib/kit/errors.ts";
 import { encodeMethod } from "../../lib/kit/method-path.ts";
 import { canonicalName, connectionTokens } from "../../lib/wire/http/headers.ts";
-import { httpName } from "../contract/invoke-headers.ts";
+import { callHeader, httpName } from "../contract/invoke-headers.ts";
 import type { AppRequest } from "../contract/ports.ts";
 import { appErrors } from "./errors.ts";
 
@@ -30,6 +30,7 @@ export function requestPath(basePath: string, request: AppRequest): string {
   return `${path}?${request.query.replace(outsideQuery, (character) => encodeURIComponent(character.toWellFormed()))}`;
 }
 
+const callName = canonicalName(callHeader);
 const wireNamesMax = 1024;
 const wireNames = new Map<string, string | null>();
 
@@ -38,7 +39,7 @@ function wireName(name: string): string | null {
   const known = wireNames.get(name);
   if (known !== undefined) return known;
   const passed = httpName(name);
-  const wire = passed === null || passed === "host" ? null : canonicalName(passed);
+  const wire = passed === null || passed === "host" || passed === callHeader ? null : canonicalName(passed);
   if (wireNames.size < wireNamesMax) wireNames.set(name, wire);
   return wire;
 }
@@ -58,6 +59,7 @@ export function requestHeaders(request: AppRequest, fixed: FixedHeaders): string
   const contentType = request.typeUrl ? "application/x-protobuf" : request.contentType;
   if (contentType && !fixed.has("Content-Type")) out.push("Content-Type", contentType);
   for (const [name, value] of fixed) out.push(name, value);
+  if (request.call !== undefined) out.push(callName, request.call);
   const isStream = request.body !== null && !(request.body instanceof Uint8Array);
   if (isStream && request.contentLength !== null) out.push("Content-Length", String(request.contentLength));
   return out;

@@ -16,6 +16,12 @@ export function newHeaders(): HeaderLists {
   return Object.create(null) as HeaderLists;
 }
 
+/**
+ * Says what a request to the app is, so that a handler meant for events can tell one from a plain invocation of its route
+ * (lessons.md, attack 15). Only the channel to the app writes it; whatever a caller sends under this name is dropped there.
+ */
+export const callHeader = "outrigger-call";
+
 /** The first value of `name`, or undefined. */
 export function firstHeader(headers: HeaderLists, name: string): string | undefined {
   return headers[name]?.[0];

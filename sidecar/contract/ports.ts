@@ -52,6 +52,8 @@ export interface AppRequest {
   readonly contentLength: number | null;
   /** `type_url` of the data when it came as a packed protobuf message (InvokeService). */
   readonly typeUrl?: string;
+  /** What the sidecar itself calls the app for; absent for an invocation. HTTP apps see it as `outrigger-call`. */
+  readonly call?: "event";
 }
 
 export interface AppResponse {

@@ -48,19 +48,23 @@ export interface RunningServer {
   close(graceMs: number): Promise<void>;
 }
 
+type Draining = { on: boolean };
+
 export async function startHttpApi(options: HttpApiOptions): Promise<RunningServer> {
   const log = options.log.scope("dapr.runtime.http");
-  const api = await listen(apiHandler(options, log), options.addresses, "--dapr-http-port", options, log);
-  if (options.publicAddress === null) return running([api]);
+  const draining = { on: false };
+  const api = await listen(apiHandler(options, draining, log), options.addresses, "--dapr-http-port", options, log);
+  if (options.publicAddress === null) return running([api], draining);
   try {
-    return running([api, await listen(publicHandler(options, log), [options.publicAddress], "--dapr-public-port", options, log)]);
+    const probes = await listen(publicHandler(options, draining, log), [options.publicAddress], "--dapr-public-port", options, log);
+    return running([api, probes], draining);
   } catch (error) {
     await api.close({ graceMs: 0 });
     throw error;
   }
 }
 
-function apiHandler(options: HttpApiOptions, log: Logger): HttpHandler {
+function apiHandler(options: HttpApiOptions, draining: Draining, log: Logger): HttpHandler {
   if (options.apiToken !== "") log.info("Enabled token authentication on HTTP server");
   if (options.allowedOrigins !== null) log.info("Enabled CORS HTTP middleware");
   return createHttpHandler({
@@ -70,13 +74,14 @@ function apiHandler(options: HttpApiOptions, log: Logger): HttpHandler {
     cors: createCors(options.allowedOrigins),
     apiLog: options.apiLog === null ? null : createHttpApiLog(options.log, options.apiLog),
     rescue: createRescue(log, options.countError),
+    draining,
     log,
     maxBodyBytes: options.maxBodyBytes,
     sampleRoot: options.sampleRoot,
   });
 }
 
-function publicHandler(options: HttpApiOptions, log: Logger): HttpHandler {
+function publicHandler(options: HttpApiOptions, draining: Draining, log: Logger): HttpHandler {
   const notFound: Reply = { status: 404, headers: { "content-type": "text/plain; charset=utf-8" }, body: "404 page not found\n" };
   return createHttpHandler({
     router: compileRoutes(options.routes.filter((route) => route.public)),
@@ -85,6 +90,7 @@ function publicHandler(options: HttpApiOptions, log: Logger): HttpHandler {
     cors: null,
     apiLog: null,
     rescue: createRescue(log, options.countError),
+    draining,
     log,
     maxBodyBytes: options.maxBodyBytes,
     sampleRoot: options.sampleRoot,
@@ -135,10 +141,11 @@ function newHttp2Server(handler: HttpHandler, maxHeaderBytes: number): Http2Serv
   return server;
 }
 
-function running(listeners: readonly Listener[]): RunningServer {
+function running(listeners: readonly Listener[], draining: Draining): RunningServer {
   return {
     addresses: listeners.flatMap((listener) => listener.addresses),
     async close(graceMs) {
+      draining.on = true;
       await Promise.all(listeners.map((listener) => listener.close({ graceMs: Math.min(graceMs, closeMaxMs) })));
     },
   };

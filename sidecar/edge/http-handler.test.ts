@@ -51,6 +51,7 @@ async function serve(settings: Partial<HttpHandlerOptions> = {}) {
     cors: null,
     apiLog: null,
     rescue: createRescue(silentLogger, null),
+    draining: { on: false },
     log: silentLogger,
     maxBodyBytes: 1000,
     sampleRoot: () => true,
@@ -216,4 +217,9 @@ test("an HTTP/1.1 answer carries no connection headers, and the connection is ke
   const [first, second] = text.split("\r\n\r\n") as [string, string];
   assert.doesNotMatch(first, /connection|keep-alive/i);
   assert.match(second, /^HTTP\/1\.1 204/);
+});
+
+test("while the server drains, an answer is the last on its connection", async () => {
+  await using server = await serve({ draining: { on: true } });
+  assert.equal((await get(`${server.url}/v1.0/healthz`, {})).headers["connection"], "close");
 });

@@ -25,6 +25,8 @@ export interface HttpHandlerOptions extends RequestSettings {
   readonly cors: Cors | null;
   readonly apiLog: HttpApiLog | null;
   readonly rescue: Rescue;
+  /** Turned on when the server closes: what is still being answered is the last on its connection. */
+  readonly draining: { on: boolean };
   readonly log: Logger;
 }
 
@@ -38,7 +40,7 @@ const foreignPage: Reply = plain(
 );
 
 export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
-  const { router, fallback, token, cors, apiLog, rescue, log } = options;
+  const { router, fallback, token, cors, apiLog, rescue, draining, log } = options;
 
   const answer = (
     request: NodeRequest,
@@ -52,6 +54,7 @@ export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
       destroyBody(reply);
       return;
     }
+    if (draining.on) response.shouldKeepAlive = false;
     let extra: ReplyHeaders | null = null;
     if (cors) cors.decorate(request.headers, (extra = {}));
     try {

@@ -58,6 +58,7 @@ function requestOf(event: Event, path: string): AppRequest {
     contentType: "application/cloudevents+json",
     body: event.body,
     contentLength: event.body.length,
+    call: "event",
   };
 }
 
