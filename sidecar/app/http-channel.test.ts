@@ -68,6 +68,7 @@ test("request line, headers and token arrive; hop-by-hop fields do not", async (
         connection: ["x-drop"],
         "x-drop": ["1"],
         "dapr-api-token": ["caller"],
+        "outrigger-call": ["event"],
       },
     }),
     never,
@@ -76,12 +77,16 @@ test("request line, headers and token arrive; hop-by-hop fields do not", async (
   assert.equal(response.status, 201);
   assert.equal(response.contentType, "application/json");
   assert.equal(seen.url, "/a%20%22b%22/c?q=1&r=%3Cx%3E");
-  const pairs = seen.raw
-    .flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${seen.raw[i + 1]}`] : []))
-    .filter((line) => !/^host/i.test(line));
+  const pairs = seen.raw.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${seen.raw[i + 1]}`] : [])).filter((line) => !/^host/i.test(line));
   assert.deepEqual(pairs, ["Accept: */*", "X-Multi: 1", "X-Multi: 2", "Content-Type: text/plain", "Dapr-Api-Token: secret"]);
   assert.deepEqual(response.headers["set-cookie"], ["a=1", "b=2"]);
   assert.equal(response.headers["x-private"], undefined);
+});
+
+test("what the sidecar itself calls for is marked, over a mark of the message's", async (t) => {
+  const channel = await app(t, (req, res) => res.end(JSON.stringify(req.headers["outrigger-call"])));
+  const response = await channel.invoke(request({ headers: { "outrigger-call": ["forged"] }, call: "event" }), never);
+  assert.equal(await textOf(response.body), '"event"');
 });
 
 test("a response that comes in pieces streams: the first piece is here before the second is sent", async (t) => {
