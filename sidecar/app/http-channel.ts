@@ -106,7 +106,7 @@ function withoutConnectionField(connect: buildConnector.connector): buildConnect
   return (target, callback) =>
     connect(target, (...result) => {
       const socket = result[1];
-      if (socket !== null) {
+      if (socket) {
         const write = socket.write.bind(socket) as (chunk: unknown, ...rest: unknown[]) => boolean;
         // Heads are written as text, bodies as bytes. No field of a caller is named so: they are stripped before.
         socket.write = ((chunk: unknown, ...rest: unknown[]) =>
