@@ -1,11 +1,15 @@
 // daprd's process: the only reader of process.* in the sidecar. It parses, builds the runtime, and turns signals and the
 // runtime's end into an exit code: 0 after a graceful stop, 1 after a fatal error, a second signal or an expired grace.
+import { writeFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { systemClock } from "../lib/kit/clock.ts";
 import { messageOf } from "../lib/kit/errors.ts";
 import { daprVersion, outriggerVersion } from "../lib/kit/version.ts";
 import { createLogger, type Logger } from "../lib/telemetry/log.ts";
 import { parseArguments } from "./config.ts";
+import { startMemoryTrim } from "./memory-trim.ts";
 import { createRuntime, GraceExpiredError } from "./runtime.ts";
 import type { LogConfig, SidecarConfig } from "./sidecar-config.ts";
 import { pollUntilReady } from "./wait-command.ts";
@@ -38,6 +42,7 @@ function loggerOf(log: LogConfig, appId: string): Logger {
 }
 
 async function run(config: SidecarConfig): Promise<void> {
+  nameProcess();
   const log = loggerOf(config.log, config.appId);
   log.info(`Starting Dapr Runtime -- version ${daprVersion} -- commit outrigger-${outriggerVersion}`);
   log.info(`Log level set to: ${config.log.level}`);
@@ -45,6 +50,7 @@ async function run(config: SidecarConfig): Promise<void> {
   // A message that fails in an unforeseen way must not end the others' delivery: it is a bug, logged as one.
   process.on("unhandledRejection", (reason) => log.error(`unhandled rejection (a bug, please report it): ${stackOf(reason)}`));
   process.on("uncaughtException", (error) => fatal(log, `uncaught exception: ${stackOf(error)}`));
+  startMemoryTrim({ clock: systemClock, residentBytes: process.memoryUsage.rss, busy: eventLoopShare(), collect: collector() });
   try {
     await untilStopped(config, log);
   } catch (error) {
@@ -53,6 +59,15 @@ async function run(config: SidecarConfig): Promise<void> {
   }
   log.info("Daprd shutdown gracefully");
   process.exit(0);
+}
+
+/** Dapr's own CLI finds sidecars by the process name; unlike process.title this leaves the arguments alone. */
+function nameProcess(): void {
+  try {
+    writeFileSync("/proc/self/comm", "daprd");
+  } catch {
+    // Not Linux, or no /proc: nobody looks there then.
+  }
 }
 
 type End = "stop" | "reload";
@@ -107,6 +122,28 @@ async function runOnce(config: SidecarConfig, log: Logger, listen: (onEnd: (end:
   const end = await Promise.race([ended, runtime.shutdownRequested.then((): End => "stop")]);
   await runtime.stop();
   return end;
+}
+
+function eventLoopShare(): () => number {
+  let last = performance.eventLoopUtilization();
+  return () => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    return utilization;
+  };
+}
+
+/** V8 shows its collector only when asked; it is looked up once, on the first use. */
+function collector(): () => Promise<void> {
+  let collect: ((options: object) => Promise<void>) | null = null;
+  return async () => {
+    if (collect === null) {
+      setFlagsFromString("--expose-gc");
+      collect = runInNewContext("gc") as (options: object) => Promise<void>;
+    }
+    await collect({ type: "major", execution: "async", flavor: "last-resort" });
+  };
 }
 
 function fatal(log: Logger, message: string): never {
