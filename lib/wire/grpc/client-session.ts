@@ -1,12 +1,20 @@
 // One HTTP/2 connection of a channel: dialling, its limits, pings that find out when the other end is gone, and the end.
 // A session is used from the moment the other end's SETTINGS are here, so a peer that is no HTTP/2 server fails the dial.
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Clock, Timer } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
 import { GrpcCode, GrpcStatusError } from "./types.ts";
 
-export type GrpcTarget = { readonly host: string; readonly port: number } | { readonly path: string };
+export type GrpcTarget =
+  | {
+      readonly host: string;
+      readonly port: number;
+      /** TLS that takes any certificate: right only for the app's own port. */
+      readonly tls?: "unverified";
+    }
+  | { readonly path: string };
 
 export interface KeepAlive {
   /** Between pings; Go servers allow no less than 8 s, others often no less than 5 min. */
@@ -151,14 +159,26 @@ export class ClientSession {
 }
 
 function open(target: GrpcTarget): ClientHttp2Session {
-  const socket = "path" in target ? connectSocket(target.path) : connectSocket(target.port, target.host);
+  const socket = openSocket(target);
   socket.setNoDelay(true);
-  return connect("http://localhost", {
+  return connect(`${schemeOf(target)}://localhost`, {
     createConnection: () => socket,
     maxSessionMemory: sessionMemoryMaxMegabytes,
     maxHeaderListPairs: headerPairsMax,
     settings: { enablePush: false, initialWindowSize: streamWindowBytes },
   });
+}
+
+function openSocket(target: GrpcTarget): Socket {
+  if ("path" in target) return connectSocket(target.path);
+  const { host, port } = target;
+  return target.tls === undefined
+    ? connectSocket(port, host)
+    : connectTls({ host, port, ALPNProtocols: ["h2"], rejectUnauthorized: false });
+}
+
+export function schemeOf(target: GrpcTarget): "http" | "https" {
+  return "tls" in target && target.tls !== undefined ? "https" : "http";
 }
 
 /** In the words of Go's dialler, which people grep for. */

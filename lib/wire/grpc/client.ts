@@ -13,7 +13,7 @@ import {
 } from "@bufbuild/protobuf";
 import { type Clock, systemClock } from "../../kit/clock.ts";
 import { type ChannelOptions, SessionPool } from "./client-pool.ts";
-import { authorityOf } from "./client-session.ts";
+import { authorityOf, schemeOf } from "./client-session.ts";
 import { decodeReply, type StreamCodec, StreamingCall } from "./client-stream.ts";
 import { UnaryCall } from "./client-unary.ts";
 import { encodeFrame } from "./framing.ts";
@@ -35,6 +35,7 @@ class Channel implements GrpcChannel {
   readonly #pool: SessionPool;
   readonly #clock: Clock;
   readonly #authority: string;
+  readonly #scheme: string;
   readonly #methods = new WeakMap<DescMethod, ClientMethod>();
 
   constructor(options: ChannelOptions) {
@@ -42,6 +43,7 @@ class Channel implements GrpcChannel {
     this.#pool = new SessionPool(options);
     this.#clock = options.clock ?? systemClock;
     this.#authority = options.authority ?? authorityOf(options.target);
+    this.#scheme = schemeOf(options.target);
   }
 
   unary<I extends DescMessage, O extends DescMessage>(
@@ -112,7 +114,7 @@ class Channel implements GrpcChannel {
   #headers(method: ClientMethod, options: CallOptions): OutgoingHttpHeaders {
     const headers: Record<string, string | string[]> = {
       ":method": "POST",
-      ":scheme": "http",
+      ":scheme": this.#scheme,
       ":path": method.path,
       ":authority": this.#authority,
       te: "trailers",

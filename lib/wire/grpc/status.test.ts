@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { GrpcCode } from "../../kit/errors.ts";
 import { metadataFromHeaders, metadataFromRaw, writeMetadata } from "./metadata.ts";
-import { decodeMessage, encodeMessage, grpcCodeFromHttpStatus, grpcCodeOfForeignReply, httpStatusFromGrpc, readStatus } from "./status.ts";
+import { decodeMessage, encodeMessage, grpcCodeOfForeignReply, readStatus } from "./status.ts";
 import { formatTimeout, parseTimeout } from "./timeout.ts";
 import { newMetadata } from "./types.ts";
 
@@ -32,14 +32,7 @@ test("statuses: OK, absent, known, beyond the known, nonsense", () => {
   for (const odd of ["17", "-1", "x", ""]) assert.equal(read(odd)?.code, GrpcCode.UNKNOWN);
 });
 
-test("HTTP of gRPC codes, as Dapr maps them", () => {
-  const statuses = Array.from({ length: 18 }, (_unused, code) => httpStatusFromGrpc(code));
-  assert.deepEqual(statuses, [200, 408, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401, 500]);
-});
-
-test("gRPC codes of HTTP, as Dapr maps them: not the inverse", () => {
-  const codes = [200, 204, 400, 401, 403, 404, 408, 409, 429, 500, 501, 503, 504, 302, 418].map(grpcCodeFromHttpStatus);
-  assert.deepEqual(codes, [0, 0, 13, 16, 7, 5, 1, 6, 8, 2, 12, 14, 4, 2, 2]);
+test("gRPC codes of a reply that is not gRPC", () => {
   assert.deepEqual([400, 404, 429, 502, 503, 504, 500].map(grpcCodeOfForeignReply), [13, 12, 14, 14, 14, 14, 2]);
 });
 

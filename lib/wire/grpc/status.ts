@@ -69,33 +69,6 @@ function codeOf(text: string): GrpcCode {
   return (code <= GrpcCode.UNAUTHENTICATED ? code : GrpcCode.UNKNOWN) as GrpcCode;
 }
 
-const httpOfGrpc: readonly number[] = [200, 408, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
-
-/** The HTTP status Dapr answers with for a gRPC code. */
-export function httpStatusFromGrpc(code: number): number {
-  return httpOfGrpc[code] ?? 500;
-}
-
-const grpcOfHttp: ReadonlyMap<number, GrpcCode> = new Map([
-  [408, GrpcCode.CANCELLED],
-  [500, GrpcCode.UNKNOWN],
-  [400, GrpcCode.INTERNAL],
-  [504, GrpcCode.DEADLINE_EXCEEDED],
-  [404, GrpcCode.NOT_FOUND],
-  [409, GrpcCode.ALREADY_EXISTS],
-  [403, GrpcCode.PERMISSION_DENIED],
-  [401, GrpcCode.UNAUTHENTICATED],
-  [429, GrpcCode.RESOURCE_EXHAUSTED],
-  [501, GrpcCode.UNIMPLEMENTED],
-  [503, GrpcCode.UNAVAILABLE],
-]);
-
-/** The gRPC code Dapr answers with for an app's HTTP status. Not the inverse of `httpStatusFromGrpc`. */
-export function grpcCodeFromHttpStatus(status: number): GrpcCode {
-  if (status >= 200 && status < 300) return GrpcCode.OK;
-  return grpcOfHttp.get(status) ?? GrpcCode.UNKNOWN;
-}
-
 const grpcOfForeignHttp: ReadonlyMap<number, GrpcCode> = new Map([
   [400, GrpcCode.INTERNAL],
   [401, GrpcCode.UNAUTHENTICATED],
