@@ -11,6 +11,7 @@ import { type ApiLogSettings, createHttpApiLog } from "./api-log.ts";
 import { tokenCheck } from "./api-token.ts";
 import { createCors } from "./cors.ts";
 import { createHttpHandler, type HttpHandler } from "./http-handler.ts";
+import { answerMalformed } from "./malformed.ts";
 import { createRescue } from "./rescue.ts";
 import { compileRoutes } from "./router.ts";
 
@@ -18,6 +19,8 @@ import { compileRoutes } from "./router.ts";
 const headersTimeoutMs = 10_000;
 /** Connections of clients that keep them; Go's servers have no limit, so an idle client must not lose its connection to ours. */
 const keepAliveTimeoutMs = 180_000;
+/** Go's HTTP/1.1 server, and so Dapr's, takes a head this much longer than the limit it was given; apps rely on it. */
+const headSlackBytes = 4096;
 /** HTTP servers end at the latest after this, whatever the grace (Dapr's value). */
 const closeMaxMs = 10_000;
 
@@ -117,16 +120,19 @@ async function listen(
 function newHttp1Server(handler: HttpHandler, maxHeaderBytes: number): Http1Server {
   const server = createHttp1Server(
     {
-      maxHeaderSize: maxHeaderBytes,
+      maxHeaderSize: maxHeaderBytes + headSlackBytes,
       headersTimeout: headersTimeoutMs,
       // A body may take as long as it needs: streams have no end time.
       requestTimeout: 0,
       keepAliveTimeout: keepAliveTimeoutMs,
       // Strict framing: what two parsers could read in two ways is refused (RFC 9112 §6.3).
       insecureHTTPParser: false,
+      // Asked for by the handler, which can say so (malformed.ts).
+      requireHostHeader: false,
     },
     handler,
   );
+  answerMalformed(server);
   server.on("checkContinue", (request, response) => {
     response.writeContinue();
     handler(request, response);

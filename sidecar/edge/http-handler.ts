@@ -13,6 +13,7 @@ import { apiTokenHeader, isExempt, type TokenCheck } from "./api-token.ts";
 import { type Cors, isForeignPage } from "./cors.ts";
 import { writeReply } from "./http-reply.ts";
 import { EdgeRequest, type NodeRequest, type NodeResponse, type RequestSettings } from "./http-request.ts";
+import { hostRefusal } from "./malformed.ts";
 import { parseTarget } from "./path.ts";
 import type { Rescue } from "./rescue.ts";
 import { BadParameterError, type Router } from "./router.ts";
@@ -70,6 +71,8 @@ export function createHttpHandler(options: HttpHandlerOptions): HttpHandler {
 
   return (request, response) => {
     const startedMs = apiLog ? performance.now() : 0;
+    const misaddressed = hostRefusal(request);
+    if (misaddressed !== null) return answer(request, response, null, misaddressed, null, startedMs);
     const target = parseTarget(request.url ?? "");
     if (target === null) return answer(request, response, null, badRequest, null, startedMs);
     if (isForeignPage(request.headers, request.socket.localAddress, cors))
