@@ -108,7 +108,7 @@ class SidecarRuntime implements Runtime {
 
     await servePublicApis(workshop, configuration, metrics, sidecar, (server) => this.#servers.push(server));
     internal.server.serve(methods);
-    this.#log.info(`Internal gRPC server is running on port ${internal.port}`);
+    this.#log.info(`Internal gRPC server is running on ${config.internalGrpcListenAddress}:${internal.port}`);
     ready.outbound.ready();
 
     const asksConfig = !config.disabledInitEndpoints.includes("config");

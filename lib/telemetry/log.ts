@@ -41,7 +41,6 @@ export function createLogger(settings: LogSettings, sink: LogSink = fileSink(set
   const threshold = logLevels.indexOf(settings.level);
   const render = settings.json ? jsonLine : textLine;
   const now = settings.now ?? Date.now;
-  const common = { app_id: settings.appId, instance: settings.instance, ver: settings.version };
 
   const make = (scope: string): Logger => {
     const at = (level: LogLevel) =>
@@ -53,10 +52,10 @@ export function createLogger(settings: LogSettings, sink: LogSink = fileSink(set
                 time: new Date(now()).toISOString(),
                 level: levelText[level],
                 msg: message,
-                ...common,
-                scope,
-                type: "log",
-                ...fields,
+                ...sortedByName(
+                  { app_id: settings.appId, instance: settings.instance, scope, type: "log", ver: settings.version, ...fields },
+                  fields,
+                ),
               }),
             );
     return {
@@ -86,6 +85,12 @@ export const silentLogger: Logger = {
 function ignore(): void {}
 
 type LineFields = Readonly<Record<string, string | number | boolean>>;
+
+/** Logrus sorts what follows the message; without fields of the line's own it stands sorted already. */
+function sortedByName(line: LineFields, own: LogFields | undefined): LineFields {
+  if (own === undefined) return line;
+  return Object.fromEntries(Object.entries(line).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
 
 function jsonLine(fields: LineFields): string {
   const sorted: Record<string, string | number | boolean> = {};
