@@ -1,12 +1,13 @@
 // The Configuration of a standalone sidecar: its files in order, variables expanded, merged field by field over the defaults.
+
 import type { Configuration } from "../../lib/resources/configuration.ts";
 import { defaultConfiguration, mergeValues, parseConfiguration } from "../../lib/resources/configuration-parser.ts";
+import { expandEnvironment } from "../../lib/resources/expand-env.ts";
 import { type Problem, problemText } from "../../lib/resources/problem.ts";
 import { isObject } from "../../lib/resources/reader.ts";
 import { parseYaml, splitDocuments, type Value, yamlMaxBytes } from "../../lib/resources/yaml.ts";
 import type { Logger } from "../../lib/telemetry/log.ts";
 import { fileErrorText } from "./disk-files.ts";
-import { expandEnvironment } from "./expand-env.ts";
 import type { Environment, ResourceFiles } from "./ports.ts";
 
 /** A failure that ends the start; the message follows "Fatal error from runtime: ". */

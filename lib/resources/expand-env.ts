@@ -1,6 +1,6 @@
 // $VAR and ${VAR} in standalone configuration files, as Go's os.ExpandEnv reads them: an unset variable is empty, broken
 // syntax is eaten, and a dollar before anything that cannot start a name stays.
-import type { Environment } from "./ports.ts";
+type Environment = Readonly<Record<string, string | undefined>>;
 
 const reference = /\$(?:\{([^}]*)(\})?|([A-Za-z0-9_]|[*#$@!?-])?)/g;
 const word = /[A-Za-z0-9_]*/y;
