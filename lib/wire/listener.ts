@@ -1,14 +1,16 @@
-// Our listening sockets: one port for HTTP/1.1 and HTTP/2 without TLS. A connection is given to node:http or node:http2 by
-// its first bytes (RFC 9113, section 3.4: a client with prior knowledge opens with the preface). The listener owns every
-// socket it accepted, so that closing is one call with a grace period.
+// Our listening sockets: one port for HTTP/1.1 and HTTP/2. A connection is given to node:http or node:http2 by its first
+// bytes (RFC 9113, section 3.4: a client with prior knowledge opens with the preface), with TLS in front by what ALPN has
+// settled. The listener owns every socket it accepted, so that closing is one call with a grace period.
 import type { Server as Http1Server, ServerResponse } from "node:http";
 import type { Http2Server, ServerHttp2Session } from "node:http2";
 import { createServer, type Server, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { type Clock, systemClock } from "../kit/clock.ts";
 import { messageOf } from "../kit/errors.ts";
 import { type BoundAddress, bind, type ListenAddress, unbind } from "./listen.ts";
 import type { WireLog } from "./log.ts";
 import { detectProtocol } from "./preface.ts";
+import type { SecureServer } from "./secure.ts";
 
 export type { BoundAddress, ListenAddress } from "./listen.ts";
 
@@ -17,6 +19,8 @@ export interface ListenerOptions {
   readonly http1: Http1Server | null;
   /** The same for HTTP/2; null leaves the preface to `http1`, which answers 400. */
   readonly http2: Http2Server | null;
+  /** TLS in front of both; null (default) is without. */
+  readonly secure?: SecureServer | null;
   readonly log: WireLog;
   /** Names the setting in the message when a port is taken, e.g. `--dapr-http-port`. */
   readonly setting?: string;
@@ -75,7 +79,7 @@ class PortListener implements Listener {
   async listen(addresses: readonly ListenAddress[]): Promise<void> {
     let firstError: unknown = null;
     for (const address of addresses) {
-      const server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+      const server = this.#createServer();
       try {
         this.addresses.push(await bind(server, address, this.#options.setting ?? null));
         server.on("error", (error) => this.#options.log.error(`listener failed: ${messageOf(error)}`));
@@ -93,14 +97,44 @@ class PortListener implements Listener {
     return this.#closing;
   }
 
-  #accept(socket: Socket): void {
+  #createServer(): Server {
+    const secure = this.#options.secure ?? null;
+    if (secure === null) {
+      return createServer({ noDelay: true }, (socket) => {
+        this.#own(socket);
+        this.#decide(socket);
+      });
+    }
+    const server = secure.createServer((socket) => this.#secured(socket));
+    server.on("connection", (socket: Socket) => {
+      socket.setNoDelay(true);
+      this.#own(socket);
+    });
+    return server;
+  }
+
+  #own(socket: Socket): void {
     this.#sockets.add(socket);
-    this.#undecided.add(socket);
     socket.on("close", () => this.#forget(socket));
     // Whoever gets the socket adds its own; this one covers the time before and after.
     socket.on("error", ignore);
+  }
+
+  /** Closing ends the socket below; the TLS one goes with it. */
+  #secured(socket: TLSSocket): void {
+    socket.on("error", ignore);
+    if (this.#closing !== null) socket.destroy();
+    else if (socket.alpnProtocol === "h2") this.#handOver(socket, "http2");
+    else this.#decide(socket);
+  }
+
+  #decide(socket: Socket): void {
+    this.#undecided.add(socket);
     const timeout = this.#clock.after(this.#options.firstByteTimeoutMs ?? firstByteTimeoutDefaultMs, () => socket.destroy());
-    socket.on("close", () => timeout.cancel());
+    socket.on("close", () => {
+      timeout.cancel();
+      this.#undecided.delete(socket);
+    });
     detectProtocol(socket, (protocol) => {
       timeout.cancel();
       this.#undecided.delete(socket);
@@ -128,7 +162,6 @@ class PortListener implements Listener {
 
   #forget(socket: Socket): void {
     this.#sockets.delete(socket);
-    this.#undecided.delete(socket);
     if (this.#sockets.size === 0) this.#emptied?.();
   }
 

@@ -5,14 +5,15 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Clock, Timer } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
+import type { SecureConnect } from "../secure.ts";
 import { GrpcCode, GrpcStatusError } from "./types.ts";
 
 export type GrpcTarget =
   | {
       readonly host: string;
       readonly port: number;
-      /** TLS that takes any certificate: right only for the app's own port. */
-      readonly tls?: "unverified";
+      /** TLS by this way of connecting, or one that takes any certificate: right only for the app's own port. */
+      readonly tls?: SecureConnect | "unverified";
     }
   | { readonly path: string };
 
@@ -80,7 +81,7 @@ export class ClientSession {
         give(`Error while dialing: dial ${address}: no HTTP/2 connection within ${options.connectTimeoutMs} ms`),
       );
       // Stays for the session's life: an unheard "error" event would end the process.
-      session.on("error", (error) => give(`Error while dialing: dial ${address}: ${dialCause(error)}`));
+      session.on("error", (error) => give(dialCause(error, address)));
       session.once("close", () => give(`dial ${address}: the connection closed before the server's HTTP/2 settings came`));
       session.once("remoteSettings", () => {
         timer.cancel();
@@ -172,9 +173,9 @@ function open(target: GrpcTarget): ClientHttp2Session {
 function openSocket(target: GrpcTarget): Socket {
   if ("path" in target) return connectSocket(target.path);
   const { host, port } = target;
-  return target.tls === undefined
-    ? connectSocket(port, host)
-    : connectTls({ host, port, ALPNProtocols: ["h2"], rejectUnauthorized: false });
+  if (target.tls === undefined) return connectSocket(port, host);
+  if (target.tls !== "unverified") return target.tls({ host, port });
+  return connectTls({ host, port, ALPNProtocols: ["h2"], rejectUnauthorized: false });
 }
 
 export function schemeOf(target: GrpcTarget): "http" | "https" {
@@ -182,13 +183,20 @@ export function schemeOf(target: GrpcTarget): "http" | "https" {
 }
 
 /** In the words of Go's dialler, which people grep for. */
-function dialCause(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "ECONNREFUSED") return "connect: connection refused";
-  if (code === "ENOENT") return "connect: no such file or directory";
-  if (code === "ECONNRESET") return "read: connection reset by peer";
-  return messageOf(error);
+function dialCause(error: Error, address: string): string {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  const secured = "reason" in error || code?.startsWith("ERR_SSL") || code?.startsWith("ERR_TLS") || certificateCode.test(code ?? "");
+  if (secured && syscall === undefined) return `authentication handshake failed: ${messageOf(error)}`;
+  return `Error while dialing: dial ${address}: ${(code && socketCauses[code]) || messageOf(error)}`;
 }
+
+const socketCauses: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connect: connection refused",
+  ENOENT: "connect: no such file or directory",
+  ECONNRESET: "read: connection reset by peer",
+};
+/** How OpenSSL's verification errors begin in Node. */
+const certificateCode = /^(CERT|UNABLE|SELF_SIGNED|DEPTH_ZERO|INVALID|PATH_LENGTH|ERROR_IN_CERT|HOSTNAME)_/;
 
 export function targetText(target: GrpcTarget): string {
   if ("path" in target) return `unix ${target.path}`;

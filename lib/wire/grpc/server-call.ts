@@ -3,6 +3,7 @@
 // succeeded; 3. when the server ends first, the caller is told to stop sending (RST_STREAM NO_ERROR).
 import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import type { Clock, Timer } from "../../kit/clock.ts";
+import { peerIdentityOf } from "../secure.ts";
 import { metadataFromRaw, writeMetadata } from "./metadata.ts";
 import { writeStatus } from "./status.ts";
 import { type GrpcCall, GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
@@ -69,6 +70,10 @@ export class ServerCall implements GrpcCall {
     return socket.remoteFamily === "IPv6"
       ? `[${socket.remoteAddress}]:${socket.remotePort}`
       : `${socket.remoteAddress}:${socket.remotePort}`;
+  }
+
+  get peerIdentity(): string | null {
+    return peerIdentityOf(this.stream.session?.socket);
   }
 
   get signal(): AbortSignal {

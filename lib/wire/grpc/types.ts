@@ -47,6 +47,8 @@ export interface GrpcCall {
   readonly metadata: Metadata;
   /** `host:port` of the other end, or the socket's path. */
   readonly peer: string;
+  /** SPIFFE id of the other end's verified certificate; null without mTLS. */
+  readonly peerIdentity: string | null;
   /** Aborts when the caller cancels, the deadline passes or the connection breaks. */
   readonly signal: AbortSignal;
   /** Sent with the first message, or with the trailers when there is none. Set before the first message. */

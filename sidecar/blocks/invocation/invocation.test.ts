@@ -223,7 +223,15 @@ test("an event stream is labelled as one and stays a stream", async () => {
 
 async function invokeService(answer: AppResponse, metadata: Metadata = newMetadata()) {
   const { block, calls } = blockWith(() => answer);
-  const call: GrpcCall = { path: "", metadata, peer: "", signal: never, responseHeaders: newMetadata(), responseTrailers: newMetadata() };
+  const call: GrpcCall = {
+    path: "",
+    metadata,
+    peer: "",
+    peerIdentity: null,
+    signal: never,
+    responseHeaders: newMetadata(),
+    responseTrailers: newMetadata(),
+  };
   const request = create(InvokeServiceRequestSchema, {
     id: "app",
     message: {

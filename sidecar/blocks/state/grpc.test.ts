@@ -13,6 +13,7 @@ const call: GrpcCall = {
   path: "",
   metadata: newMetadata(),
   peer: "test",
+  peerIdentity: null,
   signal: new AbortController().signal,
   responseHeaders: newMetadata(),
   responseTrailers: newMetadata(),
