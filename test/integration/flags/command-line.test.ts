@@ -34,6 +34,12 @@ observes(["wait"], "polls outbound health until it answers 204, then ends with 0
   );
 });
 
+observes(["mode"], "a mode there is not ends with 1", async () => {
+  const { code, stdout } = await runSidecar(["--mode=bogus"]);
+  assert.match(stdout, /invalid mode: bogus/);
+  assert.equal(code, 1);
+});
+
 test("an unknown flag ends with 2, the usage and its name", async () => {
   const { code, stdout, stderr } = await runDaprd(["--no-such-flag"]);
   assert.equal(code, 2);
@@ -54,7 +60,6 @@ test("--help shows the flags and ends with 0", async () => {
 
 /** Refusals of a well-formed flag's value: a fatal log line and exit code 1. The words are Dapr's. */
 const refusals: readonly { readonly flags: readonly string[]; readonly words: RegExp; readonly onlyOurs?: true }[] = [
-  { flags: ["--mode=bogus"], words: /invalid mode: bogus/ },
   { flags: ["--app-id="], words: /app-id.*cannot be empty/ },
   { flags: ["--app-id=a.b"], words: /app-id.*cannot contain dots/ },
   { flags: ["--app-protocol=soap"], words: /invalid value for 'app-protocol': soap/ },
