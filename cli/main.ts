@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../lib/kit/errors.ts";
+import { outriggerVersion } from "../lib/kit/version.ts";
 import { listCommand } from "./commands/list.ts";
 import { runCommand } from "./commands/run.ts";
 import { stopCommand } from "./commands/stop.ts";
@@ -29,7 +30,9 @@ function packagePath(path: string): string {
   return fileURLToPath(new URL(`../${path}`, import.meta.url));
 }
 
+/** A bundle knows its own, and may stand anywhere. */
 function packageVersion(): string {
+  if (outriggerVersion !== "dev") return outriggerVersion;
   return (JSON.parse(readFileSync(packagePath("package.json"), "utf8")) as { version: string }).version;
 }
 
