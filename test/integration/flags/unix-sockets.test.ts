@@ -3,38 +3,52 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { Dapr } from "../../../lib/proto/gen/dapr/proto/runtime/v1/dapr_pb.ts";
-import { daprd, foreignDaprd } from "../../harness/daprd.ts";
+import { type Daprd, daprd, foreignDaprd } from "../../harness/daprd.ts";
 import { Folder } from "../../harness/folder.ts";
 import { GrpcClient } from "../../harness/grpc-client.ts";
 import { observes } from "./observes.ts";
 import { accepts, freshStatus } from "./probe.ts";
 import { runSidecar } from "./run-daprd.ts";
 
-const served = /server listening on UNIX socket/i;
+const sockets = ["dapr-socketed-grpc.socket", "dapr-socketed-http.socket"];
+const httpServes = /HTTP server.* listening on UNIX socket/i;
 
-observes(["unix-domain-socket"], "serves both APIs on sockets, replaces stale ones, removes its own", async () => {
+/** Resolves when both APIs listen in `folder`. */
+async function start(folder: Folder): Promise<Daprd> {
+  const sidecar = await daprd({ appId: "socketed", ready: "none", flags: { "unix-domain-socket": folder.path } });
+  await sidecar.program.line(httpServes);
+  return sidecar;
+}
+
+observes(["unix-domain-socket"], "serves both APIs on sockets, on no port, and removes them at the end", async () => {
   using folder = new Folder("sockets");
-  const [http, grpc] = [folder.file("dapr-socketed-http.socket"), folder.file("dapr-socketed-grpc.socket")];
-  const start = () => daprd({ appId: "socketed", ready: "none", flags: { "unix-domain-socket": folder.path } });
-  {
-    await using killed = await start();
-    await killed.program.line(/HTTP server.* listening on UNIX socket/i);
-  }
-  assert.deepEqual(readdirSync(folder.path).sort(), ["dapr-socketed-grpc.socket", "dapr-socketed-http.socket"], "killed, it left both");
-
-  await using sidecar = await start();
-  await sidecar.program.line(/HTTP server.* listening on UNIX socket/i);
-  await sidecar.eventually("health over the socket", async () => (await freshStatus({ socketPath: http, path: "/v1.0/healthz" })) === 204);
-  using client = new GrpcClient(`unix:${grpc}`);
+  await using sidecar = await start(folder);
+  const socketPath = folder.file("dapr-socketed-http.socket");
+  await sidecar.eventually("health over the socket", async () => (await freshStatus({ socketPath, path: "/v1.0/healthz" })) === 204);
+  using client = new GrpcClient(`unix:${folder.file("dapr-socketed-grpc.socket")}`);
   assert.equal((await client.call(Dapr.method.getMetadata, {})).id, "socketed");
   const tcp = { http: await accepts("127.0.0.1", sidecar.httpPort), grpc: await accepts("127.0.0.1", sidecar.grpcPort) };
   assert.deepEqual(tcp, { http: false, grpc: false });
-  assert.equal(sidecar.lines.filter((line) => served.test(line)).length, 2);
-
   sidecar.program.signal("SIGTERM");
   assert.equal((await sidecar.program.exited()).code, 0);
   assert.deepEqual(readdirSync(folder.path), []);
 });
+
+observes(
+  ["unix-domain-socket"],
+  "takes over the sockets that a killed sidecar left",
+  async () => {
+    using folder = new Folder("sockets");
+    {
+      await using _killed = await start(folder);
+    }
+    assert.deepEqual(readdirSync(folder.path).sort(), sockets);
+    await using next = await start(folder);
+    const socketPath = folder.file("dapr-socketed-http.socket");
+    await next.eventually("health over the socket", async () => (await freshStatus({ socketPath, path: "/v1.0/healthz" })) === 204);
+  },
+  { skip: foreignDaprd && "Go daprd ends with an error here" },
+);
 
 observes(
   ["unix-domain-socket"],
