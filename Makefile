@@ -17,7 +17,7 @@ run: build ## run the two-app demo: an order app and an inventory app with a sid
 test: deps check build integration ## everything CI runs
 
 check: $(NODE) ## the fast gate: format, lint, layers, tidy, generated code, types, unit tests
-	@biome ci --reporter=summary .
+	@NO_COLOR=1 biome ci --reporter=summary --diagnostic-level=warn .
 	@node tools/check-layers.ts
 	@node tools/check-tidy.ts
 	@node tools/gen-proto.ts --check
