@@ -2,12 +2,12 @@
 import { Dapr } from "../lib/proto/gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import type { Configuration } from "../lib/resources/configuration.ts";
 import type { Metrics } from "../lib/telemetry/metrics.ts";
+import { createMetricsHttpServer } from "../lib/telemetry/metrics-server.ts";
 import { reflectionMethods } from "../lib/wire/grpc/reflection.ts";
 import { createListener } from "../lib/wire/listener.ts";
 import { type makeBlocks, samplingRate } from "./building-blocks.ts";
 import { startGrpcApi } from "./edge/grpc-api.ts";
 import { type RunningServer, startHttpApi } from "./edge/http-api.ts";
-import { createMetricsHttpServer } from "./edge/metrics-server.ts";
 import { probesAddress, publicApiAddresses } from "./listen-addresses.ts";
 import type { Workshop } from "./parts.ts";
 

@@ -1,7 +1,7 @@
 // The metrics port: Prometheus text on every path, as Dapr serves it. The process's own metrics are collected only when
 // somebody scrapes, and the library is loaded with the first scrape: an idle sidecar nobody watches pays for neither.
 import { createServer, type Server } from "node:http";
-import type { Metrics } from "../../lib/telemetry/metrics.ts";
+import type { Metrics } from "./metrics.ts";
 
 export function createMetricsHttpServer(source: Pick<Metrics, "text">): Server {
   return createServer((request, response) => {
