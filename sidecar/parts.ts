@@ -6,9 +6,12 @@ import { daprVersion } from "../lib/kit/version.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
 import { connectGrpc } from "../lib/wire/grpc/client.ts";
 import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
+import { createAuthorize } from "./access-control/authorize.ts";
+import { compileAccessControl, ineffectiveOperations } from "./access-control/compile.ts";
 import { createApp, grpcDialTimeoutMs, type RunningApp } from "./app/app.ts";
 import { createEndpoints, type Endpoint, type RunningEndpoints } from "./app/endpoints.ts";
 import { keyPrefixProblem } from "./blocks/state/key-prefix.ts";
+import type { Authorize } from "./contract/authorize.ts";
 import type { Identity } from "./contract/ports.ts";
 import { type InternalServer, reserveInternalServer } from "./edge/grpc-api.ts";
 import { stablePort } from "./internal-port.ts";
@@ -19,6 +22,8 @@ import { loadConfiguration } from "./loader/load-configuration.ts";
 import type { Resources } from "./loader/load-resources.ts";
 import { createMesh, type RunningMesh } from "./mesh/mesh.ts";
 import { startNameResolver } from "./name-resolution.ts";
+import type { Remotes } from "./proxy/ports.ts";
+import { createProxy, type GrpcProxy } from "./proxy/proxy.ts";
 import { refusals } from "./refusals.ts";
 import { builtInServiceRetries } from "./resiliency/backoff.ts";
 import { withRetries } from "./resiliency/retry.ts";
@@ -146,7 +151,7 @@ export function makeApp(workshop: Workshop): RunningApp {
 
 export function makeMesh(
   workshop: Workshop,
-  parts: { identity: Identity; app: RunningApp; resolver: NameResolver; internalPort: number },
+  parts: { identity: Identity; app: RunningApp; resolver: NameResolver; internalPort: number; authorize: Authorize | null },
 ): RunningMesh {
   const { config, around } = workshop;
   const { clock, hostName } = around;
@@ -164,11 +169,40 @@ export function makeMesh(
   return mesh;
 }
 
+/** Who may call our app; null: everyone. Throws when the Configuration's accessControl is incomplete. */
+export function makeAuthorize({ config, around }: Workshop, { accessControl }: Configuration): Authorize | null {
+  const log = around.log.scope("dapr.acl");
+  const decide = compileAccessControl(accessControl, !config.appProtocol.startsWith("grpc"));
+  for (const name of ineffectiveOperations(accessControl)) {
+    log.warn(
+      `access control: no call can fall under operation ${JSON.stringify(name)}; write it without //, /./, /../, a trailing slash or a lone * in its middle`,
+    );
+  }
+  if (accessControl.policies.length > 0 && !config.mtls) {
+    log.warn(
+      "access control: without mTLS no caller proves who it is, so that policies are not applied: every call gets the default action",
+    );
+  }
+  return decide && createAuthorize(decide);
+}
+
+export function makeProxy(
+  { config }: Workshop,
+  parts: { identity: Identity; app: RunningApp; remotes: Remotes; authorize: Authorize | null },
+): GrpcProxy {
+  return createProxy({ ...parts, app: parts.app.app, maxMessageBytes: messageMaxBytes(config) });
+}
+
+/** 0 or less means no limit over HTTP; gRPC frames carry 32 bits of length. */
+function messageMaxBytes(config: SidecarConfig): number {
+  return config.maxBodyBytes > 0 ? config.maxBodyBytes : 2 ** 31 - 1;
+}
+
 /** `address` is `host:port`, IPv6 in brackets. `tls` takes any certificate. */
 function connectTo({ config, around }: Workshop, address: string, connectTimeoutMs: number, tls = false): GrpcChannel {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
-  const maxBytes = config.maxBodyBytes > 0 ? config.maxBodyBytes : 2 ** 31 - 1;
+  const maxBytes = messageMaxBytes(config);
   return connectGrpc({
     target: { host, port: Number(address.slice(colon + 1)), ...(tls ? { tls: "unverified" } : {}) },
     maxReceiveBytes: maxBytes,

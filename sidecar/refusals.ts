@@ -8,10 +8,7 @@ export function refusals(config: SidecarConfig, configuration: Configuration): r
   const found: string[] = [];
   if (config.mtls) found.push("--enable-mtls: mutual TLS is not available in this release; calls between sidecars would be in plain text");
   if (config.mode === "kubernetes") found.push("--mode kubernetes: only standalone mode is available in this release");
-  const { accessControl, httpPipeline, appHttpPipeline } = configuration;
-  if (accessControl.policies.length > 0 || accessControl.defaultAction.toLowerCase() === "deny") {
-    found.push("spec.accessControl: access control is not available in this release and would not be enforced");
-  }
+  const { httpPipeline, appHttpPipeline } = configuration;
   if (httpPipeline.length > 0) found.push("spec.httpPipeline: HTTP middleware is not available in this release and would be skipped");
   if (appHttpPipeline.length > 0) found.push("spec.appHttpPipeline: HTTP middleware is not available in this release and would be skipped");
   return found;

@@ -16,7 +16,9 @@ import { diskFiles } from "./loader/disk-files.ts";
 import { loadResources } from "./loader/load-resources.ts";
 import {
   makeApp,
+  makeAuthorize,
   makeMesh,
+  makeProxy,
   readConfiguration,
   reserveInternalPort,
   startComponents,
@@ -100,14 +102,16 @@ class SidecarRuntime implements Runtime {
     const endpoints = await startEndpoints(workshop, loader, resources, signal);
     const app = makeApp(workshop);
     this.#app = app.app;
-    const { mesh, methods } = makeMesh(workshop, { identity, app, resolver, internalPort: internal.port });
+    const authorize = makeAuthorize(workshop, configuration);
+    const { mesh, methods, remotes } = makeMesh(workshop, { identity, app, resolver, internalPort: internal.port, authorize });
+    const proxy = makeProxy(workshop, { identity, app, remotes, authorize });
     const shutdown = { graceful: () => this.#requestShutdown(), force: () => this.#forceShutdown() };
     const { readiness, outbound } = { readiness: this.#readiness, outbound: this.#outbound };
     const parts = { configuration, resources, loader, app, identity, mesh, endpoints, readiness, outbound, shutdown };
     const sidecar = makeBlocks(workshop, parts);
 
-    await servePublicApis(workshop, configuration, metrics, sidecar, (server) => this.#servers.push(server));
-    internal.server.serve(methods);
+    await servePublicApis(workshop, configuration, metrics, sidecar, proxy, (server) => this.#servers.push(server));
+    internal.server.serve(methods, proxy.inbound);
     this.#log.info(`Internal gRPC server is running on ${config.internalGrpcListenAddress}:${internal.port}`);
     ready.outbound.ready();
 

@@ -1,4 +1,5 @@
 // The servers of a sidecar and the order in which they open.
+import type { IncomingHttpHeaders } from "node:http2";
 import { Dapr } from "../lib/proto/gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import type { Configuration } from "../lib/resources/configuration.ts";
 import type { Metrics } from "../lib/telemetry/metrics.ts";
@@ -10,6 +11,7 @@ import { startGrpcApi } from "./edge/grpc-api.ts";
 import { type RunningServer, startHttpApi } from "./edge/http-api.ts";
 import { probesAddress, publicApiAddresses } from "./listen-addresses.ts";
 import type { Workshop } from "./parts.ts";
+import { type GrpcProxy, namesTarget } from "./proxy/proxy.ts";
 
 /** The public APIs; `opened` is told of each server as soon as it listens, so that a failure of the next can close it. */
 export async function servePublicApis(
@@ -17,6 +19,7 @@ export async function servePublicApis(
   configuration: Configuration,
   metrics: Metrics,
   { blocks, fallback }: ReturnType<typeof makeBlocks>,
+  proxy: GrpcProxy,
   opened: (server: RunningServer) => void,
 ): Promise<void> {
   const common = {
@@ -30,7 +33,11 @@ export async function servePublicApis(
   const apiLog = config.apiLogging ?? configuration.apiLogging.enabled;
   const rate = samplingRate(configuration);
   const methods = [...blocks.flatMap((block) => block.grpc), ...reflectionMethods([Dapr])];
-  opened(await startGrpcApi({ ...common, methods, addresses: publicApiAddresses(config, "grpc"), apiLog }));
+  const proxying = {
+    unknown: proxy.outbound,
+    yields: (service: string, headers: IncomingHttpHeaders) => service.startsWith("grpc.reflection.") && namesTarget(headers),
+  };
+  opened(await startGrpcApi({ ...common, ...proxying, methods, addresses: publicApiAddresses(config, "grpc"), apiLog }));
   opened(
     await startHttpApi({
       ...common,

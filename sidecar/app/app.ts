@@ -151,7 +151,7 @@ function grpcChannel(settings: AppSettings, ports: AppPorts, gate: () => void, l
     return grpc.call(method, request, options);
   };
   return {
-    channel: { protocol: settings.protocol, grpc: { call }, invoke: gatedInvoke(gate, grpc.invoke) },
+    channel: { protocol: settings.protocol, grpc: { call, forward: grpc.forward }, invoke: gatedInvoke(gate, grpc.invoke) },
     probe: (signal) => grpc.probe(signal),
     close: () => grpc.close(),
   };

@@ -30,6 +30,8 @@ export interface GrpcAppOptions {
 export interface GrpcAppChannel {
   invoke(request: AppRequest, signal: AbortSignal): Promise<AppResponse>;
   readonly call: NonNullable<AppChannel["grpc"]>["call"];
+  /** Outside the concurrency limit: a proxied stream may last for days. */
+  readonly forward: NonNullable<AppChannel["grpc"]>["forward"];
   /** Rejects when the app says it is unwell or does not answer. */
   probe(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -49,6 +51,7 @@ export function createGrpcChannel(options: GrpcAppOptions): GrpcAppChannel {
       limit?.release();
     }
   };
+  const tokenHeader = appToken === "" ? [] : ["dapr-api-token", appToken];
   const withToken = (metadata: Metadata): Metadata => {
     if (appToken !== "") metadata["dapr-api-token"] = appToken;
     return metadata;
@@ -71,6 +74,7 @@ export function createGrpcChannel(options: GrpcAppOptions): GrpcAppChannel {
       limited(callOptions.signal ?? never, () =>
         connection.unary(method, request, { ...callOptions, metadata: withToken(copy(callOptions.metadata)) }),
       ),
+    forward: (forwarded, headers) => connection.forward(forwarded, [...headers, ...tokenHeader]),
     async probe(signal) {
       const health = AppCallbackHealthCheck.method.healthCheck;
       await connection.unary(health, create(health.input), { metadata: withToken(newMetadata()), signal });

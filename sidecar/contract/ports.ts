@@ -4,6 +4,7 @@
 import type { Readable } from "node:stream";
 import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { TraceContext } from "../../lib/telemetry/trace-context.ts";
+import type { ForwardedCall, Unanswered } from "../../lib/wire/grpc/forward.ts";
 import type { CallOptions, UnaryResult } from "../../lib/wire/grpc/types.ts";
 
 /** A loaded component with its driver. */
@@ -81,6 +82,8 @@ export interface AppChannel {
       request: MessageShape<I>,
       options: CallOptions,
     ): Promise<UnaryResult<MessageShape<O>>>;
+    /** Hands a call of the app's own services to it, its bytes untouched; see GrpcChannel.forward. */
+    forward(forwarded: ForwardedCall, headers: readonly string[]): Promise<Unanswered | null>;
   } | null;
 }
 

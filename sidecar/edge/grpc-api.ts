@@ -1,7 +1,7 @@
 // The two gRPC servers: the public API (blocks' methods, token, API lists, log) and the internal one between sidecars.
 import type { Http2Server, ServerHttp2Stream } from "node:http2";
 import type { Logger } from "../../lib/telemetry/log.ts";
-import { createGrpcDispatcher, type DispatcherOptions, type Interceptor } from "../../lib/wire/grpc/server.ts";
+import { createGrpcDispatcher, type DispatcherOptions, type Interceptor, type UnknownHook } from "../../lib/wire/grpc/server.ts";
 import { first, GrpcCode, type GrpcMethod, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
 import { createH2cServer } from "../../lib/wire/http2-server.ts";
 import { createListener, type ListenAddress, type Listener } from "../../lib/wire/listener.ts";
@@ -21,6 +21,10 @@ export interface GrpcServerOptions {
   readonly maxHeaderBytes: number;
   /** Told of every error code that goes out; null: nobody counts. */
   readonly countError: ((code: string) => void) | null;
+  /** Takes the methods that are in no table; null: there are no others. */
+  readonly unknown: DispatcherOptions["unknown"];
+  /** Which calls of our own services are meant for the app all the same. */
+  readonly yields?: DispatcherOptions["yields"];
   readonly log: Logger;
 }
 
@@ -54,20 +58,23 @@ export async function startGrpcApi(options: GrpcApiOptions): Promise<RunningServ
 
 /** Binds early, before components can take the port as a source port; answers once `serve` was called. */
 export interface InternalServer extends RunningServer {
-  serve(methods: readonly GrpcMethod[]): void;
+  serve(methods: readonly GrpcMethod[], unknown: UnknownHook): void;
 }
 
-export async function reserveInternalServer(options: Omit<GrpcServerOptions, "methods">, address: ListenAddress): Promise<InternalServer> {
+export async function reserveInternalServer(
+  options: Omit<GrpcServerOptions, "methods" | "unknown">,
+  address: ListenAddress,
+): Promise<InternalServer> {
   const log = options.log.scope("dapr.runtime.grpc.internal");
   const http2 = createH2cServer({ maxHeaderListBytes: headerListBytes(options.maxHeaderBytes) });
   const listener = await createListener([address], { http1: null, http2, log, setting: "--dapr-internal-grpc-port" });
-  const starting = dispatcherOf({ ...options, methods: [] }, log, [refuseWhileStarting], null);
+  const starting = dispatcherOf({ ...options, methods: [], unknown: null }, log, [refuseWhileStarting], null);
   let serving = starting;
   http2.on("stream", (stream, headers, _flags, rawHeaders) => serving.handle(stream as ServerHttp2Stream, headers, rawHeaders));
   return {
     ...runningGrpc(listener),
-    serve(methods) {
-      serving = dispatcherOf({ ...options, methods }, log, [], null);
+    serve(methods, unknown) {
+      serving = dispatcherOf({ ...options, methods, unknown }, log, [], null);
     },
   };
 }
@@ -102,6 +109,8 @@ function dispatcherOf(
     log,
     interceptors,
     observer: observer ?? null,
+    unknown: options.unknown ?? null,
+    yields: options.yields ?? null,
     toStatus: createRescue(log, options.countError).toGrpcStatus,
   });
 }

@@ -78,6 +78,7 @@ function meshOf(
     },
     retries: threeTries,
     hasPolicy: () => false,
+    authorize: null,
     maxBodyBytes: 4 << 20,
     clock: systemClock,
     ...overrides,

@@ -1,16 +1,14 @@
 // The way to other apps: the own app without leaving the process, any other through its sidecar. Tries again as Dapr
 // does where the other side certainly did not work on the request, each time resolving anew.
-import type { NameResolver } from "../../components/nameresolution/resolver.ts";
-import type { Clock } from "../../lib/kit/clock.ts";
 import type { TraceContext } from "../../lib/telemetry/trace-context.ts";
 import { GrpcCode, type GrpcMethod, GrpcStatusError, newMetadata } from "../../lib/wire/grpc/types.ts";
+import type { Authorize } from "../contract/authorize.ts";
 import { setTrace, traceIntoMetadata } from "../contract/invoke-headers.ts";
 import type { App, AppRequest, AppResponse, Identity, InvokeRequest, Mesh } from "../contract/ports.ts";
-import { AddressBook } from "./address-book.ts";
-import { Connections, type ConnectPeer } from "./connections.ts";
 import { errorText } from "./errors.ts";
 import { compileAdded } from "./forwarded.ts";
 import { callRemote, type RemoteCall } from "./remote-call.ts";
+import { type RemotePorts, Remotes } from "./remotes.ts";
 import { ReplayBody } from "./replay.ts";
 import { createInternalMethods } from "./server.ts";
 
@@ -21,25 +19,24 @@ export type RetryRunner = <T>(
   signal: AbortSignal,
 ) => Promise<T>;
 
-export interface MeshPorts {
+export interface MeshPorts extends RemotePorts {
   readonly identity: Identity;
   readonly hostName: string;
   readonly app: App;
-  readonly resolver: NameResolver;
-  /** Our own internal port, for resolvers that only make up a host name. */
-  readonly internalPort: number;
-  readonly connect: ConnectPeer;
+  /** Asked before each call of another sidecar reaches the app; null: everyone may call everything. */
+  readonly authorize: Authorize | null;
   /** DaprBuiltInServiceRetries. */
   readonly retries: RetryRunner;
   /** Whether the user's own resiliency policy covers calls to this app; then ours stays out of the way. */
   readonly hasPolicy: (appId: string) => boolean;
   /** --max-body-size; 0 or less: no limit. For calls that carry a body whole. */
   readonly maxBodyBytes: number;
-  readonly clock: Clock;
 }
 
 export interface RunningMesh {
   readonly mesh: Mesh;
+  /** The same connections for calls that are only passed on. */
+  readonly remotes: Remotes;
   /** Served on the internal port: CallLocal and CallLocalStream. */
   readonly methods: readonly GrpcMethod[];
   close(): Promise<void>;
@@ -47,21 +44,15 @@ export interface RunningMesh {
 
 export function createMesh(ports: MeshPorts): RunningMesh {
   const { identity, app } = ports;
-  const addresses = new AddressBook(ports.resolver, ports.clock);
-  const connections = new Connections(ports.connect, ports.clock);
+  const remotes = new Remotes(ports);
   const added = compileAdded(identity, { hostAddress: identity.hostAddress, hostName: ports.hostName });
 
   const attempt = async (call: InvokeRequest, remote: RemoteCall, signal: AbortSignal): Promise<AppResponse> => {
-    const target = { appId: call.appId, namespace: call.namespace, port: ports.internalPort };
-    const address = await addresses.pick(target, signal);
-    const { channel, done } = connections.use({ address, appId: call.appId, namespace: call.namespace });
+    const { channel, done, failed } = await remotes.reach(call, signal);
     try {
       return await callRemote(channel, remote, done, signal);
     } catch (error) {
-      if (isConnectionFailure(error)) {
-        connections.drop(address);
-        addresses.drop(target, address);
-      }
+      if (isConnectionFailure(error)) failed();
       throw error;
     }
   };
@@ -96,8 +87,9 @@ export function createMesh(ports: MeshPorts): RunningMesh {
         return app.channel.invoke(withTrace(call.request, call.trace), signal);
       },
     },
-    methods: createInternalMethods({ app, maxBodyBytes: ports.maxBodyBytes }),
-    close: () => connections.close(),
+    remotes,
+    methods: createInternalMethods({ app, maxBodyBytes: ports.maxBodyBytes, authorize: ports.authorize }),
+    close: () => remotes.close(),
   };
 }
 

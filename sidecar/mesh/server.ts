@@ -12,6 +12,7 @@ import {
 } from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { childOf, parseTraceparent } from "../../lib/telemetry/trace-context.ts";
 import { bidiStreaming, type GrpcCall, type GrpcMethod, unary } from "../../lib/wire/grpc/types.ts";
+import type { Authorize } from "../contract/authorize.ts";
 import { fromMetadata, setTrace, traceOf } from "../contract/invoke-headers.ts";
 import type { App, AppRequest, AppResponse } from "../contract/ports.ts";
 import { readBody } from "../contract/read-body.ts";
@@ -24,6 +25,7 @@ const gatherMaxBytes = 64 * 1024;
 export interface ServerPorts {
   readonly app: App;
   readonly maxBodyBytes: number;
+  readonly authorize: Authorize | null;
 }
 
 export function createInternalMethods(ports: ServerPorts): readonly GrpcMethod[] {
@@ -104,6 +106,7 @@ function readHead(ports: ServerPorts, received: InternalInvokeRequest, call: Grp
   if (ports.app.channel === null) throw noAppChannel();
   const head = fromInternalRequest(received, normalized(received.message?.method ?? ""));
   if (head === null) throw badInvokeRequest("field Message is nil");
+  ports.authorize?.(call, head.method, head.verb || "NONE");
   const caller = traceOf(fromMetadata(call.metadata)) ?? parseTraceparent(head.headers["traceparent"]?.[0], undefined);
   setTrace(head.headers, childOf(caller, false));
   delete head.headers["grpc-trace-bin"];

@@ -26,7 +26,7 @@ export class Attempt {
   /** The status of the trailers (null is OK); undefined until they are here. */
   #status: GrpcStatusError | null | undefined = undefined;
   #trailers: Metadata | null = null;
-  #failure: Error | null = null;
+  #failure: NodeJS.ErrnoException | null = null;
 
   constructor(stream: ClientHttp2Stream, maxReceiveBytes: number, events: AttemptEvents) {
     this.stream = stream;
@@ -112,17 +112,8 @@ export class Attempt {
     const rstCode = this.stream.rstCode;
     const unsent = this.stream.id === undefined;
     const refused = rstCode === constants.NGHTTP2_REFUSED_STREAM;
-    this.#end(this.#lostStatus(rstCode, refused), newMetadata(), !this.#answered && (unsent || refused));
-  }
-
-  #lostStatus(rstCode: number, refused: boolean): GrpcStatusError {
-    const failure = this.#failure as NodeJS.ErrnoException | null;
-    const reset = failure?.code === "ERR_HTTP2_STREAM_ERROR" || refused || (failure === null && rstCode !== constants.NGHTTP2_NO_ERROR);
-    const connectionLost = this.#session === undefined || this.#session.destroyed;
-    if (reset && (refused || !connectionLost)) return statusOfReset(rstCode);
-    if (failure === null && !connectionLost)
-      return new GrpcStatusError(GrpcCode.INTERNAL, "server closed the stream without sending trailers");
-    return new GrpcStatusError(GrpcCode.UNAVAILABLE, `error reading from server: ${failure?.message ?? "EOF"}`);
+    const status = statusOfLoss(this.#failure, rstCode, this.#session);
+    this.#end(status, newMetadata(), !this.#answered && (unsent || refused));
   }
 
   #conclude(status: GrpcStatusError | null): void {
@@ -142,11 +133,23 @@ export class Attempt {
   }
 }
 
-function headersTooLarge(): GrpcStatusError {
+/** The status of a call whose stream closed without one. */
+export function statusOfLoss(failure: NodeJS.ErrnoException | null, rstCode: number, session: Http2Session | undefined): GrpcStatusError {
+  const refused = rstCode === constants.NGHTTP2_REFUSED_STREAM;
+  const reset = failure?.code === "ERR_HTTP2_STREAM_ERROR" || refused || (failure === null && rstCode !== constants.NGHTTP2_NO_ERROR);
+  const connectionLost = session === undefined || session.destroyed;
+  if (reset && (refused || !connectionLost)) return statusOfReset(rstCode);
+  if (failure === null && !connectionLost)
+    return new GrpcStatusError(GrpcCode.INTERNAL, "server closed the stream without sending trailers");
+  return new GrpcStatusError(GrpcCode.UNAVAILABLE, `error reading from server: ${failure?.message ?? "EOF"}`);
+}
+
+export function headersTooLarge(): GrpcStatusError {
   return new GrpcStatusError(GrpcCode.RESOURCE_EXHAUSTED, "the call's metadata is larger than the 64 KiB that can be sent");
 }
 
-function foreignReply(status: number, contentType: string): GrpcStatusError {
+/** The status of a reply that is not gRPC. */
+export function foreignReply(status: number, contentType: string): GrpcStatusError {
   const reasons = [];
   if (status !== 200) reasons.push(`unexpected HTTP status code received from server: ${status}`);
   if (!contentType.startsWith("application/grpc"))

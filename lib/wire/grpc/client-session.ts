@@ -114,8 +114,8 @@ export class ClientSession {
   }
 
   /** Starts a call, while `free` or once per `reserve`. Throws when the connection broke since; then nothing was sent. */
-  open(headers: OutgoingHttpHeaders): ClientHttp2Stream {
-    const stream = this.#session.request(headers);
+  open(headers: OutgoingHttpHeaders | readonly string[]): ClientHttp2Stream {
+    const stream = this.#session.request(headers as OutgoingHttpHeaders);
     if (this.#reserved > 0) this.#reserved--;
     else this.#streams++;
     stream.on("close", () => {

@@ -131,7 +131,7 @@ export class UnaryCall {
 }
 
 /** A stream for a call, or null when the session broke in the meantime. */
-export function openOn(session: ClientSession, headers: OutgoingHttpHeaders): ClientHttp2Stream | null {
+export function openOn(session: ClientSession, headers: OutgoingHttpHeaders | readonly string[]): ClientHttp2Stream | null {
   try {
     return session.open(headers);
   } catch {

@@ -12,14 +12,16 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { type Clock, systemClock } from "../../kit/clock.ts";
+import { messageOf } from "../../kit/errors.ts";
 import { type ChannelOptions, SessionPool } from "./client-pool.ts";
-import { authorityOf, schemeOf } from "./client-session.ts";
+import { authorityOf, type ClientSession, schemeOf } from "./client-session.ts";
 import { decodeReply, type StreamCodec, StreamingCall } from "./client-stream.ts";
-import { UnaryCall } from "./client-unary.ts";
+import { attemptsMax, connectionBroke, openOn, UnaryCall } from "./client-unary.ts";
+import type { ForwardedCall, Unanswered } from "./forward.ts";
 import { encodeFrame } from "./framing.ts";
 import { writeMetadata } from "./metadata.ts";
 import { formatTimeout } from "./timeout.ts";
-import type { CallOptions, ClientStream, GrpcChannel, UnaryResult } from "./types.ts";
+import { type CallOptions, type ClientStream, type GrpcChannel, GrpcCode, GrpcStatusError, type UnaryResult } from "./types.ts";
 
 export type { ChannelOptions } from "./client-pool.ts";
 export type { GrpcTarget, KeepAlive } from "./client-session.ts";
@@ -92,8 +94,41 @@ class Channel implements GrpcChannel {
     return this.#stream(desc, options) as unknown as ClientStream<MessageShape<I>, MessageShape<O>>;
   }
 
+  async forward(forwarded: ForwardedCall, headers: readonly string[]): Promise<Unanswered | null> {
+    const { call } = forwarded;
+    for (let attempt = 1; ; attempt++) {
+      const session = await this.#room();
+      if (session instanceof GrpcStatusError) return { status: session, replayable: true };
+      if (forwarded.over) {
+        session.release();
+        return null;
+      }
+      const stream = openOn(session, this.#rawHeaders(call.path, headers, call.remainingMs));
+      const failed = stream === null ? { status: connectionBroke(), replayable: true } : await forwarded.run(stream);
+      if (failed === null || !failed.replayable || attempt === attemptsMax) return failed;
+    }
+  }
+
   close(): Promise<void> {
     return this.#pool.close();
+  }
+
+  /** A session with a reserved place, or why there is none. */
+  async #room(): Promise<ClientSession | GrpcStatusError> {
+    try {
+      const acquired = this.#pool.acquire();
+      return acquired instanceof Promise ? await acquired : acquired.reserve();
+    } catch (error) {
+      return error instanceof GrpcStatusError ? error : new GrpcStatusError(GrpcCode.UNAVAILABLE, messageOf(error));
+    }
+  }
+
+  #rawHeaders(path: string, headers: readonly string[], timeoutMs: number | null): readonly string[] {
+    const raw = [":method", "POST", ":scheme", this.#scheme, ":path", path, ":authority", this.#authority, "te", "trailers"];
+    if (timeoutMs !== null) raw.push("grpc-timeout", formatTimeout(timeoutMs));
+    raw.push(...headers);
+    if (!headers.includes("user-agent")) raw.push("user-agent", this.#options.userAgent);
+    return raw;
   }
 
   #stream(desc: DescMethod, options: CallOptions): StreamingCall {

@@ -26,7 +26,8 @@ export class ServerCall implements GrpcCall {
   /** Called when the call ends otherwise than by success. */
   onCancel: (() => void) | null = null;
 
-  readonly #rawHeaders: readonly string[];
+  /** Names and values alternating, as they were received. */
+  readonly rawHeaders: readonly string[];
   readonly #toStatus: (error: unknown) => GrpcStatusError;
   readonly #clock: Clock;
   #metadata: Metadata | null = null;
@@ -35,8 +36,10 @@ export class ServerCall implements GrpcCall {
   #controller: AbortController | null = null;
   #cause: GrpcStatusError | null = null;
   #deadline: Timer | null = null;
+  #deadlineAtMs: number | null = null;
   #status: GrpcStatusError | null = null;
-  #released = false;
+  /** Trailers of another server, to be sent as they are. */
+  #forwarded: Headers | null = null;
 
   constructor(
     stream: ServerHttp2Stream,
@@ -47,7 +50,7 @@ export class ServerCall implements GrpcCall {
   ) {
     this.stream = stream;
     this.path = path;
-    this.#rawHeaders = rawHeaders;
+    this.rawHeaders = rawHeaders;
     this.#toStatus = toStatus;
     this.#clock = clock;
     stream.on("aborted", () => this.#left());
@@ -59,7 +62,7 @@ export class ServerCall implements GrpcCall {
   }
 
   get metadata(): Metadata {
-    this.#metadata ??= metadataFromRaw(this.#rawHeaders);
+    this.#metadata ??= metadataFromRaw(this.rawHeaders);
     return this.#metadata;
   }
 
@@ -136,15 +139,32 @@ export class ServerCall implements GrpcCall {
     this.#cancel(status);
   }
 
+  /** Sends response headers of another server as they are; `raw` has no pseudo-headers. The caller then writes to `stream`. */
+  forwardHeaders(raw: readonly string[]): void {
+    if (this.done || this.stream.headersSent || this.stream.destroyed) return;
+    this.stream.on("wantTrailers", () => this.#sendTrailers());
+    this.stream.respond([":status", "200", ...raw], withTrailers);
+  }
+
+  /** Ends the call with the trailers of another server, which carry `code`; without headers before, they are the whole reply. */
+  forwardEnd(trailers: Headers, code: GrpcCode): void {
+    if (this.done) return;
+    this.#forwarded = trailers;
+    this.#end(null, code);
+    if (this.stream.headersSent) this.stream.end();
+    else this.#respondTrailersOnly(200);
+  }
+
+  /** Until the caller's deadline, never negative; null when it gave none. */
+  get remainingMs(): number | null {
+    return this.#deadlineAtMs === null ? null : Math.max(0, this.#deadlineAtMs - this.#clock.monotonic());
+  }
+
   startDeadline(timeoutMs: number): void {
+    this.#deadlineAtMs = this.#clock.monotonic() + timeoutMs;
     this.#deadline = this.#clock.after(timeoutMs, () =>
       this.fail(new GrpcStatusError(GrpcCode.DEADLINE_EXCEEDED, "context deadline exceeded")),
     );
-  }
-
-  /** Leaves the stream to someone else; only its closing is still counted. */
-  release(): void {
-    this.#released = true;
   }
 
   #statusOf(error: unknown): GrpcStatusError {
@@ -153,11 +173,11 @@ export class ServerCall implements GrpcCall {
     return this.#toStatus(error);
   }
 
-  #end(status: GrpcStatusError | null): void {
+  #end(status: GrpcStatusError | null, code: GrpcCode = status === null ? GrpcCode.OK : status.code): void {
     this.done = true;
     this.#status = status;
     this.#deadline?.cancel();
-    this.onDone?.(status === null ? GrpcCode.OK : status.code);
+    this.onDone?.(code);
   }
 
   #cancel(cause: GrpcStatusError): void {
@@ -173,6 +193,7 @@ export class ServerCall implements GrpcCall {
   }
 
   #trailers(): Headers {
+    if (this.#forwarded !== null) return this.#forwarded;
     const trailers: Headers = {};
     if (this.#responseTrailers !== null) writeMetadata(this.#responseTrailers, trailers);
     if (this.#status !== null) writeMetadata(this.#status.metadata, trailers);
@@ -202,7 +223,7 @@ export class ServerCall implements GrpcCall {
   }
 
   #left(): void {
-    if (this.done || this.#released) return;
+    if (this.done) return;
     const cause = new GrpcStatusError(GrpcCode.CANCELLED, "context canceled");
     this.#end(cause);
     this.#cancel(cause);

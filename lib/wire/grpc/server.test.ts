@@ -302,17 +302,14 @@ test("draining refuses new calls and waits for those in flight", async () => {
   });
 });
 
-test("a method in no table goes to the hook with its raw stream, interceptors first", async () => {
+test("a method in no table goes to the hook, interceptors first", async () => {
   const seen: unknown[] = [];
   await using server = await serve({
     methods: [echo],
     interceptors: [(call, method) => void seen.push([call.path, method])],
-    unknown: (stream, headers) => {
-      seen.push(headers[":path"]);
-      stream.respond(
-        { ":status": 200, "content-type": "application/grpc", "grpc-status": "7", "grpc-message": "proxied" },
-        { endStream: true },
-      );
+    unknown: (call) => {
+      seen.push(call.path);
+      call.forwardEnd({ "content-type": "application/grpc", "grpc-status": "7", "grpc-message": "proxied" }, GrpcCode.PERMISSION_DENIED);
     },
   });
   await withClient(server, Dapr, async (client) => {

@@ -18,8 +18,8 @@ export type Interceptor = (call: GrpcCall, method: GrpcMethod | null) => void;
 /** Told once per finished call, with the code that was sent (CANCELLED when the caller left) and its milliseconds. */
 export type CallObserver = (call: GrpcCall, method: GrpcMethod | null, code: GrpcCode, durationMs: number) => void;
 
-/** Takes over the raw stream of a method that is in no table (transparent proxying). It must end the stream in every case. */
-export type UnknownHook = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]) => void;
+/** Takes over a call whose method is in no table (transparent proxying). It must end the call in every case; a throw fails it. */
+export type UnknownHook = (call: ServerCall) => void;
 
 export interface DispatcherOptions {
   readonly methods: readonly GrpcMethod[];
@@ -29,7 +29,10 @@ export interface DispatcherOptions {
   readonly log: WireLog;
   readonly interceptors?: readonly Interceptor[];
   readonly observer?: CallObserver | null;
+  /** For methods of services that have none in `methods`. */
   readonly unknown?: UnknownHook | null;
+  /** Whether a call for this service goes to `unknown` although it is served here. */
+  readonly yields?: ((service: string, headers: IncomingHttpHeaders) => boolean) | null;
   /** What a thrown value other than GrpcStatusError becomes. The default is UNKNOWN with its message. */
   readonly toStatus?: (error: unknown) => GrpcStatusError;
   readonly clock?: Clock;
@@ -72,6 +75,7 @@ class Dispatcher implements GrpcDispatcher {
   readonly #interceptors: readonly Interceptor[];
   readonly #observer: CallObserver | null;
   readonly #unknown: UnknownHook | null;
+  readonly #yields: ((service: string, headers: IncomingHttpHeaders) => boolean) | null;
   readonly #toStatus: (error: unknown) => GrpcStatusError;
   readonly #clock: Clock;
   readonly #log: WireLog;
@@ -83,6 +87,7 @@ class Dispatcher implements GrpcDispatcher {
     this.#interceptors = options.interceptors ?? [];
     this.#observer = options.observer ?? null;
     this.#unknown = options.unknown ?? null;
+    this.#yields = options.yields ?? null;
     this.#toStatus = options.toStatus ?? unknownStatus;
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log;
@@ -111,7 +116,7 @@ class Dispatcher implements GrpcDispatcher {
 
   handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[] = flatten(headers)): void {
     const path = headers[":path"] ?? "";
-    const compiled = this.#table.get(path) ?? null;
+    const compiled = this.#find(path, headers);
     const call = new ServerCall(stream, path, rawHeaders, this.#toStatus, this.#clock);
     this.#inFlight++;
     call.onClosed = () => this.#closed(call, compiled);
@@ -120,11 +125,17 @@ class Dispatcher implements GrpcDispatcher {
       if (this.#drained !== null) throw new GrpcStatusError(GrpcCode.UNAVAILABLE, "the server is shutting down");
       if (!admit(call, headers)) return;
       for (const interceptor of this.#interceptors) interceptor(call, compiled?.method ?? null);
-      if (compiled === null) this.#miss(call, headers, rawHeaders);
+      if (compiled === null) this.#miss(call, headers);
       else this.#run(call, compiled, headers);
     } catch (error) {
       call.fail(error);
     }
+  }
+
+  #find(path: string, headers: IncomingHttpHeaders): CompiledMethod | null {
+    const compiled = this.#table.get(path) ?? null;
+    if (compiled === null || this.#yields === null) return compiled;
+    return this.#yields(compiled.method.desc.parent.typeName, headers) ? null : compiled;
   }
 
   #run(call: ServerCall, compiled: CompiledMethod, headers: IncomingHttpHeaders): void {
@@ -136,20 +147,17 @@ class Dispatcher implements GrpcDispatcher {
     else runStreaming(call, compiled, compiled.method, compression, this.#limits);
   }
 
-  #miss(call: ServerCall, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
+  #miss(call: ServerCall, headers: IncomingHttpHeaders): void {
     const [, service, method, ...more] = call.path.split("/");
     if (call.path.charCodeAt(0) !== 0x2f || !service || !method || more.length > 0) {
       throw new GrpcStatusError(GrpcCode.UNIMPLEMENTED, `malformed method name: ${JSON.stringify(call.path)}`);
     }
-    if (this.#unknown !== null) {
-      call.release();
-      this.#unknown(call.stream, headers, rawHeaders);
-      return;
-    }
-    throw new GrpcStatusError(
-      GrpcCode.UNIMPLEMENTED,
-      this.#services.has(service) ? `unknown method ${method} for service ${service}` : `unknown service ${service}`,
-    );
+    const known = this.#services.has(service) && !this.#table.has(call.path);
+    if (known) throw new GrpcStatusError(GrpcCode.UNIMPLEMENTED, `unknown method ${method} for service ${service}`);
+    if (this.#unknown === null) throw new GrpcStatusError(GrpcCode.UNIMPLEMENTED, `unknown service ${service}`);
+    const timeout = headers["grpc-timeout"];
+    if (timeout !== undefined) startDeadline(call, String(timeout));
+    if (!call.done) this.#unknown(call);
   }
 
   #closed(call: ServerCall, compiled: CompiledMethod | null): void {

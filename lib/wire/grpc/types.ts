@@ -9,6 +9,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { GrpcCode } from "../../kit/errors.ts";
+import type { ForwardedCall, Unanswered } from "./forward.ts";
 
 /** gRPC metadata: lower-case keys; `-bin` values stay base64 as on the wire. Created with a null prototype. */
 export type Metadata = Record<string, string | string[]>;
@@ -153,6 +154,11 @@ export interface GrpcChannel {
     desc: DescMethodBiDiStreaming<I, O>,
     options?: CallOptions,
   ): ClientStream<MessageShape<I>, MessageShape<O>>;
+  /**
+   * Hands a received call on with `headers` (names and values alternating, without pseudo-headers, `te` and `grpc-timeout`).
+   * Resolves with null once the caller has its answer, else with what to answer; see ForwardedCall.
+   */
+  forward(forwarded: ForwardedCall, headers: readonly string[]): Promise<Unanswered | null>;
   /** Ends the connection after the calls in flight. */
   close(): Promise<void>;
 }

@@ -3,6 +3,7 @@
 import { MethodError, normalizeMethod } from "../../../lib/kit/method-path.ts";
 import type { TraceContext } from "../../../lib/telemetry/trace-context.ts";
 import { GrpcCode, GrpcStatusError } from "../../../lib/wire/grpc/types.ts";
+import { parseTarget } from "../../contract/app-target.ts";
 import type { Block } from "../../contract/block.ts";
 import type { HttpRequest, Reply } from "../../contract/http.ts";
 import { setTrace } from "../../contract/invoke-headers.ts";
@@ -65,13 +66,4 @@ function normalized(method: string): string {
 
 export function isUrl(target: string): boolean {
   return target.startsWith("http://") || target.startsWith("https://");
-}
-
-/** `app` or `app.namespace`. Throws on anything else. */
-export function parseTarget(target: string, ownNamespace: string): { readonly appId: string; readonly namespace: string } {
-  if (target === "") throw new Error("app id is empty");
-  const dot = target.indexOf(".");
-  if (dot < 0) return { appId: target, namespace: ownNamespace };
-  if (target.includes(".", dot + 1)) throw new Error(`invalid app id ${target}`);
-  return { appId: target.slice(0, dot), namespace: target.slice(dot + 1) };
 }

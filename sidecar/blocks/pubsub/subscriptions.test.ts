@@ -273,7 +273,7 @@ describe("the app's own subscriptions over gRPC", () => {
   it("takes UNIMPLEMENTED for none", async () => {
     const channel = grpcApp([], () => create(TopicEventResponseSchema));
     const call = () => Promise.reject(new GrpcStatusError(GrpcCode.UNIMPLEMENTED, "no"));
-    const sidecar = testSidecar({ channel: { ...channel, grpc: { call } } });
+    const sidecar = testSidecar({ channel: { ...channel, grpc: { call, forward: () => Promise.reject(new Error("not here")) } } });
     await sidecar.block.subscriptions.start();
     assert.equal(sidecar.lines[0]?.message, "pubsub subscriptions: gRPC app does not implement ListTopicSubscriptions");
     assert.deepEqual(sidecar.block.subscriptions.list(), []);

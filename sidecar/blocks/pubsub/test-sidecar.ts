@@ -53,6 +53,7 @@ export function grpcApp(subscriptions: TopicSubscription[], handle: GrpcApp): Ap
             : await handle(request as unknown as TopicEventRequest, options.metadata ?? newMetadata());
         return { message: message as never, headers: newMetadata(), trailers: newMetadata() };
       },
+      forward: () => Promise.reject(new Error("no proxied calls here")),
     },
   };
 }
