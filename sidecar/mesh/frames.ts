@@ -1,135 +1,234 @@
-// Bodies as numbered frames between sidecars. Invariants: 1. `seq` counts from 0 without gaps; a gap breaks the body.
-// 2. Only the first message carries metadata. 3. What is here at once is handed on as bytes, the rest as a stream that
-// pulls one message at a time.
+// Bodies as numbered frames between sidecars: the messages InternalInvokeRequestStream and -ResponseStream, which look alike (1: the
+// request or response, 2: a StreamPayload of 1: data and 2: seq). Invariants: 1. `seq` counts from 0 without gaps; a gap breaks
+// the body. 2. Only the first message carries metadata. 3. A body that is announced as small, or is here at once, is handed on as
+// bytes; the rest as a stream whose reader sets the pace.
 import { Readable } from "node:stream";
-import { create } from "@bufbuild/protobuf";
 import { streamFrameMaxBytes } from "../../lib/kit/limits.ts";
-import { type StreamPayload, StreamPayloadSchema } from "../../lib/proto/gen/dapr/proto/common/v1/common_pb.ts";
+import type { RawStream } from "../../lib/wire/grpc/types.ts";
+import { field, ProtoReader, varint } from "../../lib/wire/protobuf.ts";
 
-/** Numbers the pieces of one body. */
+/** Announced bodies up to this size are handed on as bytes. */
+const gatherMaxBytes = 64 * 1024;
+/** Data up to this size is copied behind its frame's head; more goes out from where it is. */
+const inlineMaxBytes = 4 * 1024;
+/** Flag and length in front of a gRPC message. */
+const prefixBytes = 5;
+
+/** Sends one body: its pieces numbered, the encoded request or response in front of the first. */
 export class FrameWriter {
-  #seq = 0n;
+  readonly #to: RawStream;
+  #head: string | null;
+  #seq = 0;
 
-  frame(data: Uint8Array): StreamPayload {
-    return create(StreamPayloadSchema, { data, seq: this.#seq++ });
+  constructor(to: RawStream, head: string) {
+    this.#to = to;
+    this.#head = head;
+  }
+
+  /** The head alone, for a body that may take its time. */
+  open(): boolean {
+    return this.#to.send(this.#frame(null), null);
+  }
+
+  /** All of a body, then the end. */
+  async whole(body: Uint8Array): Promise<void> {
+    let at = 0;
+    for (; body.length - at > streamFrameMaxBytes; at += streamFrameMaxBytes) {
+      if (!this.#send(body.subarray(at, at + streamFrameMaxBytes))) await this.#to.drained();
+    }
+    this.last(at === 0 ? body : body.subarray(at));
+  }
+
+  /** The last piece, which may be the only one and empty. */
+  last(piece: Uint8Array): void {
+    const data = piece.length === 0 ? null : piece;
+    this.#to.end(this.#frame(data), isInline(data) ? null : data);
+  }
+
+  /** A part of any size; false when the transport wants a pause. */
+  part(chunk: Uint8Array): boolean {
+    let more = true;
+    for (let at = 0; at < chunk.length; at += streamFrameMaxBytes) more = this.#send(chunk.subarray(at, at + streamFrameMaxBytes));
+    return more;
+  }
+
+  end(): void {
+    this.#to.end(null, null);
+  }
+
+  #send(piece: Uint8Array): boolean {
+    return this.#to.send(this.#frame(piece), isInline(piece) ? null : piece);
+  }
+
+  /** The frame up to its data, or with it when that is small. */
+  #frame(data: Uint8Array | null): Buffer {
+    let message = this.#head === null ? "" : field("\x0a", this.#head);
+    this.#head = null;
+    const size = data === null ? 0 : data.length;
+    if (data !== null) {
+      const before = `${this.#seq === 0 ? "" : `\x10${varint(this.#seq)}`}\x0a${varint(size)}`;
+      message += `\x12${varint(before.length + size)}${before}`;
+      this.#seq++;
+    }
+    return isInline(data) ? grpcFrame(message, 0, data) : grpcFrame(message, size, null);
   }
 }
 
-/** Pieces no larger than a frame. */
-export function* pieces(data: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < data.length; at += streamFrameMaxBytes) yield data.subarray(at, at + streamFrameMaxBytes);
+/** One gRPC message: `message`, behind it `data`, and then `moreBytes` that the caller sends itself. */
+export function grpcFrame(message: string, moreBytes = 0, data: Uint8Array | null = null): Buffer {
+  const length = message.length + (data === null ? 0 : data.length);
+  const frame = Buffer.allocUnsafe(prefixBytes + length);
+  frame[0] = 0;
+  frame.writeUInt32BE(length + moreBytes, 1);
+  frame.write(message, prefixBytes, "latin1");
+  if (data !== null) frame.set(data, prefixBytes + message.length);
+  return frame;
 }
 
-export interface FrameSource {
-  /** The payload of the next message, undefined when it has none; null at the end. Rejects when the call failed. */
-  next(): Promise<StreamPayload | undefined | null>;
+function isInline(data: Uint8Array | null): boolean {
+  return data === null || data.length <= inlineMaxBytes;
+}
+
+export interface ReceivedFrame {
+  /** The encoded request or response; null when there is none. */
+  head: Uint8Array | null;
+  /** Null when there is no payload. */
+  data: Uint8Array | null;
+  seq: number;
+}
+
+export function decodeFrame(bytes: Uint8Array): ReceivedFrame {
+  const frame: ReceivedFrame = { head: null, data: null, seq: 0 };
+  const reader = new ProtoReader(bytes);
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag === 0x0a) frame.head = reader.bytes();
+    else if (tag === 0x12) readPayload(reader, frame);
+    else reader.skip(tag);
+  }
+  return frame;
+}
+
+function readPayload(reader: ProtoReader, frame: ReceivedFrame): void {
+  frame.data = empty;
+  const outer = reader.enter();
+  for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
+    if (tag === 0x0a) frame.data = reader.bytes();
+    else if (tag === 0x10) frame.seq = reader.varint();
+    else reader.skip(tag);
+  }
+  reader.leave(outer);
+}
+
+const empty = new Uint8Array(0);
+
+/** The source of a body, as far as its reader steers it. */
+export interface Flow {
+  pause(): void;
+  resume(): void;
   /** The reader does not want the rest. */
   cancel(): void;
 }
 
-/** Checks the numbering of one body. */
-export class FrameReader {
-  #expected = 0n;
+/** Takes the frames of one body and hands it on, once. */
+export class BodyReceiver {
+  readonly #flow: Flow;
+  readonly #deliver: (body: Uint8Array | Readable) => void;
+  readonly #gather: boolean;
+  #expected = 0;
+  #chunks: Uint8Array[] = [];
+  #size = 0;
+  #stream: FrameBody | null = null;
+  #over = false;
 
-  accept(payload: StreamPayload): Uint8Array {
-    if (payload.seq !== this.#expected) throw new Error(`invalid sequence number received: ${payload.seq} (expected: ${this.#expected})`);
+  /** `announced` is the body's length where one was given. */
+  constructor(flow: Flow, announced: number | null, deliver: (body: Uint8Array | Readable) => void) {
+    this.#flow = flow;
+    this.#deliver = deliver;
+    this.#gather = announced !== null && announced <= gatherMaxBytes;
+    // What has already arrived is here after one turn of the event loop.
+    if (!this.#gather) setImmediate(this.#startStream);
+  }
+
+  /** The frames behind the first. Throws when one is missing. */
+  push({ data, seq }: ReceivedFrame): void {
+    if (data === null) return;
+    if (seq !== this.#expected) throw new Error(`invalid sequence number received: ${seq} (expected: ${this.#expected})`);
     this.#expected++;
-    return payload.data;
-  }
-}
-
-/** The body whose first payload came with the metadata. `announced` is its length where one was given. */
-export async function receiveBody(
-  first: StreamPayload | undefined,
-  source: FrameSource,
-  announced: number | null,
-  gatherMaxBytes: number,
-): Promise<Uint8Array | Readable> {
-  const reader = new FrameReader();
-  const head = first ? reader.accept(first) : empty;
-  if (announced !== null && announced <= gatherMaxBytes) return gather(head, reader, source, announced, gatherMaxBytes);
-  const next = source.next();
-  const settled = await Promise.race([next, turn()]);
-  if (settled === null) return head;
-  return new FrameBody(head, next, reader, source);
-}
-
-const empty = new Uint8Array(0);
-const notYet = Symbol("not yet");
-
-/** One turn of the event loop: what has already arrived is seen by then. */
-function turn(): Promise<typeof notYet> {
-  return new Promise((resolve) => setImmediate(resolve, notYet));
-}
-
-async function gather(
-  head: Uint8Array,
-  reader: FrameReader,
-  source: FrameSource,
-  announced: number,
-  maxBytes: number,
-): Promise<Uint8Array | Readable> {
-  const chunks = [head];
-  let size = head.length;
-  for (;;) {
-    const next = source.next();
-    const payload = await next;
-    if (payload === null) return chunks.length === 1 ? head : Buffer.concat(chunks, size);
-    const data = payload ? reader.accept(payload) : empty;
-    chunks.push(data);
-    size += data.length;
+    if (this.#over || data.length === 0) return;
+    if (this.#stream !== null) {
+      this.#stream.accept(data);
+      return;
+    }
+    this.#chunks.push(data);
+    this.#size += data.length;
     // More than was announced: not what we gather for.
-    if (size > Math.max(announced, maxBytes)) return new FrameBody(Buffer.concat(chunks, size), source.next(), reader, source);
+    if (this.#gather && this.#size > gatherMaxBytes) this.#startStream();
   }
+
+  end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#stream !== null) this.#stream.complete();
+    else this.#deliver(this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks, this.#size));
+  }
+
+  /** The rest will not come. False when nobody was told, since the body had not been handed on. */
+  fail(error: unknown): boolean {
+    if (this.#over) return true;
+    this.#over = true;
+    this.#stream?.break(error as Error);
+    return this.#stream !== null;
+  }
+
+  readonly #startStream = (): void => {
+    if (this.#over || this.#stream !== null) return;
+    const stream = new FrameBody(this.#flow);
+    this.#stream = stream;
+    for (const chunk of this.#chunks) stream.accept(chunk);
+    this.#chunks = [];
+    this.#deliver(stream);
+  };
 }
+
+/** A reader this far behind stops the source. */
+const waitingMaxBytes = 128 * 1024;
 
 class FrameBody extends Readable {
-  readonly #reader: FrameReader;
-  readonly #source: FrameSource;
-  #head: Uint8Array | null;
-  #pending: Promise<StreamPayload | undefined | null> | null;
+  readonly #flow: Flow;
   #ended = false;
 
-  constructor(head: Uint8Array, pending: Promise<StreamPayload | undefined | null>, reader: FrameReader, source: FrameSource) {
-    super({ highWaterMark: streamFrameMaxBytes });
-    this.#head = head.length > 0 ? head : null;
-    this.#pending = pending;
-    this.#reader = reader;
-    this.#source = source;
-    // Told to the reader by _read; until then it must not count as unhandled.
-    pending.catch(() => {});
+  constructor(flow: Flow) {
+    super({ highWaterMark: waitingMaxBytes });
+    this.#flow = flow;
+    // It may break before anyone reads; who reads is told then.
+    this.on("error", ignore);
+  }
+
+  accept(data: Uint8Array): void {
+    if (!this.#ended && !this.push(data)) this.#flow.pause();
+  }
+
+  complete(): void {
+    this.#ended = true;
+    this.push(null);
+  }
+
+  break(error: Error): void {
+    this.#ended = true;
+    this.destroy(error);
   }
 
   override _read(): void {
-    if (this.#head !== null) {
-      const head = this.#head;
-      this.#head = null;
-      this.push(head);
-      return;
-    }
-    this.#pull().catch((error) => this.destroy(error));
-  }
-
-  async #pull(): Promise<void> {
-    for (;;) {
-      const pending = this.#pending ?? this.#source.next();
-      this.#pending = null;
-      const payload = await pending;
-      if (payload === null) {
-        this.#ended = true;
-        this.push(null);
-        return;
-      }
-      const data = payload ? this.#reader.accept(payload) : empty;
-      if (data.length > 0) {
-        this.push(data);
-        return;
-      }
-    }
+    this.#flow.resume();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    if (!this.#ended) this.#source.cancel();
+    if (!this.#ended) {
+      this.#ended = true;
+      this.#flow.cancel();
+    }
     done(error);
   }
 }
+
+function ignore(): void {}

@@ -274,7 +274,7 @@ test("a callee that is not there: address forgotten, tried again, told with the 
   });
   assert.equal(registry.invalidated.length, 4);
   registry.invalidated.length = 0;
-  await assert.rejects(invoke({ verb: "POST", body: Readable.from(["x"]) }), GrpcStatusError);
+  await assert.rejects(invoke({ verb: "POST", body: Readable.from([Buffer.from("x")]) }), GrpcStatusError);
   assert.equal(registry.invalidated.length, 1);
 });
 

@@ -1,22 +1,20 @@
 // One attempt of a call to another sidecar: CallLocalStream with the body as frames, and the unary CallLocal where the
 // other end is too old to know it. Request and response run at the same time; either side may be slow.
-import { finished, Readable } from "node:stream";
-import { create } from "@bufbuild/protobuf";
+import type { Readable } from "node:stream";
+import { streamFrameMaxBytes } from "../../lib/kit/limits.ts";
+import { ServiceInvocation } from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import {
-  type InternalInvokeRequest,
-  type InternalInvokeRequestStream,
-  InternalInvokeRequestStreamSchema,
-  type InternalInvokeResponseStream,
-  ServiceInvocation,
-} from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
-import { type ClientStream, type GrpcChannel, GrpcCode, GrpcStatusError, type Metadata } from "../../lib/wire/grpc/types.ts";
+  type GrpcChannel,
+  GrpcCode,
+  GrpcStatusError,
+  type Metadata,
+  type RawClientReceiver,
+  type RawClientStream,
+} from "../../lib/wire/grpc/types.ts";
 import type { AppRequest, AppResponse, HeaderLists } from "../contract/ports.ts";
-import { type FrameSource, FrameWriter, pieces, receiveBody } from "./frames.ts";
-import { fromInternalResponse, toInternalRequest } from "./internal-messages.ts";
+import { BodyReceiver, decodeFrame, FrameWriter, grpcFrame } from "./frames.ts";
+import { announcedLength, decodeResponse, encodeRequest, type ReceivedResponse } from "./messages.ts";
 import type { ReplayBody } from "./replay.ts";
-
-/** Announced bodies up to this size are handed on as bytes. */
-const gatherMaxBytes = 64 * 1024;
 
 export interface RemoteCall {
   readonly request: AppRequest;
@@ -26,85 +24,105 @@ export interface RemoteCall {
   readonly metadata: Metadata;
 }
 
-type Stream = ClientStream<InternalInvokeRequestStream, InternalInvokeResponseStream>;
-
 /** `done` is called when the connection is no longer used by this call. Rejects with the other end's status. */
 export async function callRemote(channel: GrpcChannel, call: RemoteCall, done: () => void, signal: AbortSignal): Promise<AppResponse> {
-  const stream = channel.bidi(ServiceInvocation.method.callLocalStream, { metadata: call.metadata, signal });
-  let sendError: unknown = null;
-  const sending = send(stream, call).catch((error) => {
-    // A status comes through the response side; anything else is our own body breaking off.
-    if (error instanceof GrpcStatusError) return;
-    sendError = error;
-    stream.cancel(new GrpcStatusError(GrpcCode.CANCELLED, "the request body broke off"));
-  });
+  const streamed = new StreamedCall(channel, call, done, signal);
   try {
-    const response = await receive(stream);
-    releaseAfter(response.body, done);
-    return response;
+    return await streamed.response;
   } catch (error) {
-    stream.cancel();
-    done();
-    if (sendError !== null) throw sendError;
     if (!(error instanceof GrpcStatusError) || error.code !== GrpcCode.UNIMPLEMENTED) throw error;
-    await sending;
+    await streamed.sent;
     return callUnary(channel, call, signal);
   }
 }
 
-function releaseAfter(body: AppResponse["body"], done: () => void): void {
-  if (body instanceof Readable) finished(body, done);
-  else done();
-}
+class StreamedCall implements RawClientReceiver {
+  readonly response: Promise<AppResponse>;
+  /** Resolves when the body is no longer read. */
+  readonly sent: Promise<void> | null;
+  readonly #stream: RawClientStream;
+  readonly #done: () => void;
+  #resolve!: (response: AppResponse) => void;
+  #reject!: (error: unknown) => void;
+  #body: BodyReceiver | null = null;
+  /** What went wrong on our side; the call's own status then only says that we cancelled it. */
+  #failure: unknown = null;
 
-async function send(stream: Stream, call: RemoteCall): Promise<void> {
-  const writer = new FrameWriter();
-  let request: InternalInvokeRequest | undefined = toInternalRequest(call.request, call.added, null);
-  const write = (data: Uint8Array | null): Promise<void> => {
-    const message = create(InternalInvokeRequestStreamSchema);
-    if (request) message.request = request;
-    if (data !== null) message.payload = writer.frame(data);
-    request = undefined;
-    return stream.write(message);
-  };
-  if (call.body === null || call.body instanceof Uint8Array) {
-    if (call.body === null || call.body.length === 0) await write(null);
-    else for (const piece of pieces(call.body)) await write(piece);
-  } else {
-    // The request goes ahead of a body that may take its time.
-    await write(null);
-    for await (const chunk of call.body.read()) for (const piece of pieces(chunk)) await write(piece);
+  constructor(channel: GrpcChannel, call: RemoteCall, done: () => void, signal: AbortSignal) {
+    this.#done = done;
+    this.response = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#stream = channel.raw(ServiceInvocation.method.callLocalStream, this, { metadata: call.metadata, signal });
+    this.sent = this.#send(new FrameWriter(this.#stream, encodeRequest(call.request, call.added, null)), call.body);
   }
-  stream.end();
+
+  onMessage(bytes: Uint8Array): void {
+    try {
+      const frame = decodeFrame(bytes);
+      if (this.#body === null) this.#body = this.#begin(frame.head);
+      // A Go sidecar streaming server-sent events repeats an empty response in every frame.
+      else if (frame.head !== null && frame.head.length > 0) throw new Error("response metadata found in non-leading chunk");
+      this.#body.push(frame);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  onEnd(status: GrpcStatusError | null): void {
+    this.#done();
+    const failure = this.#failure ?? status;
+    if (failure !== null) {
+      if (this.#body?.fail(failure) !== true) this.#reject(failure);
+    } else if (this.#body === null) this.#reject(badLeading());
+    else this.#body.end();
+  }
+
+  #begin(bytes: Uint8Array | null): BodyReceiver {
+    const received = bytes === null ? null : decodeResponse(bytes);
+    if (received === null) throw badLeading();
+    const { response } = received;
+    const flow = { pause: () => this.#stream.pause(), resume: () => this.#stream.resume(), cancel: () => this.#stream.cancel() };
+    return new BodyReceiver(flow, announcedLength(response.headers), (body) => this.#resolve(withBody(response, body)));
+  }
+
+  /** Null when the whole body has been handed over. */
+  #send(writer: FrameWriter, body: RemoteCall["body"]): Promise<void> | null {
+    if (body === null || body instanceof Uint8Array) {
+      if (body === null || body.length <= streamFrameMaxBytes) {
+        writer.last(body ?? empty);
+        return null;
+      }
+      return writer.whole(body);
+    }
+    return this.#sendStream(writer, body).catch((error) => this.#fail(error, "the request body broke off"));
+  }
+
+  /** The request goes ahead of a body that may take its time. */
+  async #sendStream(writer: FrameWriter, body: ReplayBody): Promise<void> {
+    writer.open();
+    for await (const chunk of body.read()) {
+      if (!writer.part(chunk)) await this.#stream.drained();
+      if (this.#stream.over) return;
+    }
+    writer.end();
+  }
+
+  #fail(error: unknown, reason?: string): void {
+    this.#failure ??= error;
+    this.#stream.cancel(reason === undefined ? undefined : new GrpcStatusError(GrpcCode.CANCELLED, reason));
+  }
 }
 
-async function receive(stream: Stream): Promise<AppResponse> {
-  const messages = stream.messages[Symbol.asyncIterator]();
-  const first = await messages.next();
-  const leading = first.done ? undefined : first.value;
-  if (!leading?.response?.status) throw new Error("response does not contain the required fields in the leading chunk");
-  const source: FrameSource = {
-    async next() {
-      const step = await messages.next();
-      if (step.done) return null;
-      const { response, payload } = step.value;
-      // A Go sidecar streaming server-sent events repeats an empty response in every frame.
-      if (response && (response.status || response.message || Object.keys(response.headers).length > 0))
-        throw new Error("response metadata found in non-leading chunk");
-      return payload;
-    },
-    cancel: () => stream.cancel(),
-  };
-  const response = fromInternalResponse(leading.response, empty);
-  const body = await receiveBody(leading.payload, source, lengthOf(response.headers), gatherMaxBytes);
+function withBody(response: ReceivedResponse["response"], body: Uint8Array | Readable): AppResponse {
   return { ...response, body };
 }
 
 const empty = new Uint8Array(0);
 
-function lengthOf(headers: HeaderLists): number | null {
-  const text = headers["content-length"]?.[0];
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
+function badLeading(): Error {
+  return new Error("response does not contain the required fields in the leading chunk");
 }
 
 async function callUnary(channel: GrpcChannel, call: RemoteCall, signal: AbortSignal): Promise<AppResponse> {
@@ -112,10 +130,28 @@ async function callUnary(channel: GrpcChannel, call: RemoteCall, signal: AbortSi
   if (call.body !== null && !(call.body instanceof Uint8Array) && !call.body.canReplay) {
     throw new Error(`target app '${appId}' is running a version of Dapr that does not support streaming-based service invocation`);
   }
-  const data = await whole(call.body);
-  const request = toInternalRequest(call.request, call.added, data);
-  const { message } = await channel.unary(ServiceInvocation.method.callLocal, request, { metadata: call.metadata, signal });
-  return fromInternalResponse(message, message.message?.data?.value ?? empty);
+  const frame = grpcFrame(encodeRequest(call.request, call.added, await whole(call.body)));
+  const answer = await callWhole(channel, frame, call.metadata, signal);
+  const received = decodeResponse(answer);
+  if (received === null) throw badLeading();
+  return withBody(received.response, received.data ?? empty);
+}
+
+/** A unary call in encoded messages. */
+function callWhole(channel: GrpcChannel, frame: Buffer, metadata: Metadata, signal: AbortSignal): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    let answer: Uint8Array | null = null;
+    const receiver: RawClientReceiver = {
+      onMessage(bytes) {
+        answer = bytes;
+      },
+      onEnd(status) {
+        if (status === null && answer !== null) resolve(answer);
+        else reject(status ?? badLeading());
+      },
+    };
+    channel.raw(ServiceInvocation.method.callLocal, receiver, { metadata, signal }).end(frame, null);
+  });
 }
 
 async function whole(body: RemoteCall["body"]): Promise<Uint8Array> {

@@ -7,8 +7,8 @@ import { grpcCodeOfForeignReply, readStatus, statusOfReset } from "./status.ts";
 import { GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
 
 export interface AttemptEvents {
-  /** Response headers; not called for a reply that consists of a status alone. */
-  onHeaders(headers: Metadata): void;
+  /** Response headers; not called for a reply that consists of a status alone. Null: nobody wants them. */
+  readonly onHeaders: ((headers: Metadata) => void) | null;
   /** A throw ends the call with that status. */
   onMessage(bytes: Uint8Array): void;
   /** Called exactly once, last. `unprocessed`: the server certainly did not see the call, so it may be tried again. */
@@ -45,6 +45,10 @@ export class Attempt {
     stream.on("close", () => this.#closed());
   }
 
+  readonly #emit = (message: Uint8Array): void => {
+    if (!this.#ended) this.#events.onMessage(message);
+  };
+
   get ended(): boolean {
     return this.#ended;
   }
@@ -79,13 +83,13 @@ export class Attempt {
       return;
     }
     this.#decoder.compression = compression;
-    this.#events.onHeaders(rawHeaders === undefined ? metadataFromHeaders(headers) : metadataFromRaw(rawHeaders));
+    this.#events.onHeaders?.(rawHeaders === undefined ? metadataFromHeaders(headers) : metadataFromRaw(rawHeaders));
   }
 
   #data(chunk: Buffer): void {
     if (this.#ended) return;
     try {
-      this.#decoder.push(chunk, (message) => this.#events.onMessage(message));
+      this.#decoder.push(chunk, this.#emit);
     } catch (error) {
       this.cancel(error as GrpcStatusError);
     }

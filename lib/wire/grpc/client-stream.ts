@@ -4,6 +4,7 @@ import type { Clock, Timer } from "../../kit/clock.ts";
 import { Attempt } from "./client-call.ts";
 import type { ClientSession } from "./client-session.ts";
 import { attemptsMax, connectionBroke, deadlineExceeded, openOn, statusOfAbort } from "./client-unary.ts";
+import { drained } from "./drained.ts";
 import { encodeFrame } from "./framing.ts";
 import { MessageQueue } from "./message-queue.ts";
 import { type ClientStream, GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
@@ -133,19 +134,6 @@ export function decodeReply(codec: StreamCodec, bytes: Uint8Array): unknown {
   } catch (error) {
     throw new GrpcStatusError(GrpcCode.INTERNAL, `grpc: failed to unmarshal the received message: ${(error as Error).message}`);
   }
-}
-
-function drained(stream: ClientHttp2Stream): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = () => {
-      stream.off("drain", settle);
-      stream.off("close", settle);
-      resolve();
-    };
-    stream.on("drain", settle);
-    stream.on("close", settle);
-    if (stream.destroyed) settle();
-  });
 }
 
 function ended(): GrpcStatusError {

@@ -14,6 +14,7 @@ import {
 import { type Clock, systemClock } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
 import { type ChannelOptions, SessionPool } from "./client-pool.ts";
+import { RawCall } from "./client-raw.ts";
 import { authorityOf, type ClientSession, schemeOf } from "./client-session.ts";
 import { decodeReply, type StreamCodec, StreamingCall } from "./client-stream.ts";
 import { attemptsMax, connectionBroke, openOn, UnaryCall } from "./client-unary.ts";
@@ -21,7 +22,16 @@ import type { ForwardedCall, Unanswered } from "./forward.ts";
 import { encodeFrame } from "./framing.ts";
 import { writeMetadata } from "./metadata.ts";
 import { formatTimeout } from "./timeout.ts";
-import { type CallOptions, type ClientStream, type GrpcChannel, GrpcCode, GrpcStatusError, type UnaryResult } from "./types.ts";
+import {
+  type CallOptions,
+  type ClientStream,
+  type GrpcChannel,
+  GrpcCode,
+  GrpcStatusError,
+  type RawClientReceiver,
+  type RawClientStream,
+  type UnaryResult,
+} from "./types.ts";
 
 export type { ChannelOptions } from "./client-pool.ts";
 export type { GrpcTarget, KeepAlive } from "./client-session.ts";
@@ -39,6 +49,7 @@ class Channel implements GrpcChannel {
   readonly #authority: string;
   readonly #scheme: string;
   readonly #methods = new WeakMap<DescMethod, ClientMethod>();
+  readonly #acquire = () => this.#pool.acquire();
 
   constructor(options: ChannelOptions) {
     this.#options = options;
@@ -56,7 +67,7 @@ class Channel implements GrpcChannel {
     return new Promise((resolve, reject) => {
       const method = this.#method(desc);
       const call = new UnaryCall({
-        acquire: () => this.#pool.acquire(),
+        acquire: this.#acquire,
         headers: this.#headers(method, options),
         frame: encodeFrame(method.encode(request), this.#options.maxSendBytes),
         maxReceiveBytes: this.#options.maxReceiveBytes,
@@ -109,6 +120,18 @@ class Channel implements GrpcChannel {
     }
   }
 
+  raw(desc: DescMethod, receiver: RawClientReceiver, options: CallOptions = noOptions): RawClientStream {
+    const plan = {
+      acquire: this.#acquire,
+      headers: this.#headers(this.#method(desc), options),
+      maxReceiveBytes: this.#options.maxReceiveBytes,
+      timeoutMs: options.timeoutMs,
+      signal: options.signal,
+      clock: this.#clock,
+    };
+    return new RawCall(plan, receiver);
+  }
+
   close(): Promise<void> {
     return this.#pool.close();
   }
@@ -135,7 +158,7 @@ class Channel implements GrpcChannel {
     const method = this.#method(desc);
     const headers = this.#headers(method, options);
     return new StreamingCall({
-      acquire: () => this.#pool.acquire(),
+      acquire: this.#acquire,
       headers,
       codec: method,
       maxReceiveBytes: this.#options.maxReceiveBytes,

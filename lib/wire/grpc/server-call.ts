@@ -114,11 +114,17 @@ export class ServerCall implements GrpcCall {
 
   /** Ends the call with OK, after `frame` when there is one. */
   succeed(frame: Buffer | null): void {
-    if (this.done) return;
-    this.sendHeaders();
-    this.#end(null);
+    if (!this.beginSuccess()) return;
     if (frame === null) this.stream.end();
     else this.stream.end(frame);
+  }
+
+  /** The same but for ending the stream, which is the caller's next step; false when the call had ended before. */
+  beginSuccess(): boolean {
+    if (this.done) return false;
+    this.sendHeaders();
+    this.#end(null);
+    return true;
   }
 
   /** Ends the call with the status of `error`. */

@@ -1,5 +1,6 @@
 // Streaming calls: the handler's async iterable is written out under backpressure, and, for both directions, the caller's
 // messages are queued so that reading pauses while the handler is busy.
+import { drained } from "./drained.ts";
 import { type Compression, encodeFrame, FrameDecoder } from "./framing.ts";
 import { MessageQueue } from "./message-queue.ts";
 import type { CompiledMethod, ServerLimits } from "./server.ts";
@@ -7,7 +8,7 @@ import type { ServerCall } from "./server-call.ts";
 import { decodeRequest, readSingle } from "./server-unary.ts";
 import { GrpcCode, type GrpcMethod, GrpcStatusError } from "./types.ts";
 
-type StreamingMethod = Exclude<GrpcMethod, { kind: "unary" }>;
+type StreamingMethod = Exclude<GrpcMethod, { kind: "unary" | "raw" }>;
 
 export function runStreaming(
   call: ServerCall,
@@ -40,26 +41,11 @@ async function pump(call: ServerCall, compiled: CompiledMethod, replies: AsyncIt
       const step = await iterator.next();
       if (call.done) return;
       if (step.done) return call.succeed(null);
-      if (!call.send(encodeFrame(compiled.encode(step.value), limits.maxSendBytes))) await writable(call);
+      if (!call.send(encodeFrame(compiled.encode(step.value), limits.maxSendBytes))) await drained(call.stream);
     }
   } catch (error) {
     call.fail(error);
   }
-}
-
-/** Resolves when the transport takes more, or the call is over. */
-function writable(call: ServerCall): Promise<void> {
-  const { stream } = call;
-  return new Promise((resolve) => {
-    const settle = () => {
-      stream.off("drain", settle);
-      stream.off("close", settle);
-      resolve();
-    };
-    stream.on("drain", settle);
-    stream.on("close", settle);
-    if (stream.destroyed) settle();
-  });
 }
 
 function readMany(call: ServerCall, compiled: CompiledMethod, compression: Compression, limits: ServerLimits): MessageQueue<unknown> {

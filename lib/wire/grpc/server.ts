@@ -7,6 +7,7 @@ import { messageOf } from "../../kit/errors.ts";
 import type { WireLog } from "../log.ts";
 import { type Compression, compressionOf } from "./framing.ts";
 import { ServerCall } from "./server-call.ts";
+import { runRaw } from "./server-raw.ts";
 import { runStreaming } from "./server-streaming.ts";
 import { runUnary } from "./server-unary.ts";
 import { parseTimeout } from "./timeout.ts";
@@ -144,6 +145,7 @@ class Dispatcher implements GrpcDispatcher {
     if (call.done) return;
     const compression = decodable(headers["grpc-encoding"]);
     if (compiled.method.kind === "unary") runUnary(call, compiled, compiled.method, compression, this.#limits);
+    else if (compiled.method.kind === "raw") runRaw(call, compiled.method, compression, this.#limits);
     else runStreaming(call, compiled, compiled.method, compression, this.#limits);
   }
 

@@ -83,7 +83,53 @@ export type GrpcMethod =
       readonly desc: DescMethod;
       readonly api: ApiKey | null;
       readonly handle: (requests: AsyncIterable<never>, call: GrpcCall) => AsyncIterable<unknown>;
+    }
+  | {
+      readonly kind: "raw";
+      readonly desc: DescMethod;
+      readonly api: ApiKey | null;
+      readonly open: (call: GrpcCall, replies: RawServerStream) => RawServerReceiver;
     };
+
+/** One direction of a call in frames (framing.ts). The last bytes of a frame may be in a buffer of their own, `tail`. */
+export interface RawStream {
+  /** False when the transport wants a pause: then `drained` tells when it is over. Nothing is sent once the call has ended. */
+  send(frame: Buffer, tail: Uint8Array | null): boolean;
+  drained(): Promise<void>;
+  /** Ends this direction, after a last frame if there is one. */
+  end(frame: Buffer | null, tail: Uint8Array | null): void;
+  /** Stops the other end's messages, but for what has already been read. */
+  pause(): void;
+  resume(): void;
+}
+
+export interface RawServerStream extends RawStream {
+  /** Ends the call with the status of `error`. */
+  fail(error: unknown): void;
+}
+
+/** A throw of the first two ends the call with that error. */
+export interface RawServerReceiver {
+  /** One message; a view into what was read. */
+  onMessage(bytes: Uint8Array): void;
+  /** The caller has sent everything. */
+  onEnd(): void;
+  /** The call has ended otherwise than by our success. */
+  onCancel(cause: GrpcStatusError): void;
+}
+
+export interface RawClientStream extends RawStream {
+  /** True once the receiver's `onEnd` has been called. */
+  readonly over: boolean;
+  cancel(status?: GrpcStatusError): void;
+}
+
+export interface RawClientReceiver {
+  /** One message; a view into what was read. Must not throw anything but a GrpcStatusError, which ends the call. */
+  onMessage(bytes: Uint8Array): void;
+  /** Called once, last; null is OK. */
+  onEnd(status: GrpcStatusError | null): void;
+}
 
 /** A unary method with its handler. The handler returns a whole message (`create(Schema, {…})`). */
 export function unary<I extends DescMessage, O extends DescMessage>(
@@ -108,6 +154,15 @@ export function bidiStreaming<I extends DescMessage, O extends DescMessage>(
   handle: (requests: AsyncIterable<MessageShape<I>>, call: GrpcCall) => AsyncIterable<MessageShape<O>>,
 ): GrpcMethod {
   return { kind: "bidi_streaming", desc, api, handle };
+}
+
+/** A method of any streaming kind whose handler works on encoded messages. */
+export function raw(
+  desc: DescMethod,
+  api: ApiKey | null,
+  open: (call: GrpcCall, replies: RawServerStream) => RawServerReceiver,
+): GrpcMethod {
+  return { kind: "raw", desc, api, open };
 }
 
 export interface CallOptions {
@@ -159,6 +214,8 @@ export interface GrpcChannel {
    * Resolves with null once the caller has its answer, else with what to answer; see ForwardedCall.
    */
   forward(forwarded: ForwardedCall, headers: readonly string[]): Promise<Unanswered | null>;
+  /** A call of any kind in encoded messages. */
+  raw(desc: DescMethod, receiver: RawClientReceiver, options?: CallOptions): RawClientStream;
   /** Ends the connection after the calls in flight. */
   close(): Promise<void>;
 }

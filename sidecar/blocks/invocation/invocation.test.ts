@@ -241,7 +241,9 @@ async function invokeService(answer: AppResponse, metadata: Metadata = newMetada
       httpExtension: { verb: HTTPExtension_Verb.PUT, querystring: "q" },
     },
   });
-  const handle = block.grpc[0]?.handle as unknown as (request: unknown, call: GrpcCall) => Promise<InvokeResponse>;
+  const method = block.grpc[0];
+  assert.ok(method?.kind === "unary");
+  const handle = method.handle as unknown as (request: unknown, call: GrpcCall) => Promise<InvokeResponse>;
   const result = await handle(request, call).catch((error: unknown) => error);
   return { result, call, sent: calls[0]?.request as AppRequest };
 }
