@@ -3,10 +3,10 @@
 // has a subject of its own, so that verifiers which look issuers up by name never try the wrong one during a rotation, and
 // no leaf outlives its issuer.
 import { randomBytes } from "node:crypto";
+import { spiffeId } from "../lib/security/spiffe.ts";
 import { createIssuer, createRoot, type Validity } from "../lib/security/x509/certificate.ts";
 import { generateKey, privateKeyPem } from "../lib/security/x509/keys.ts";
 import { certificatesPem } from "../lib/security/x509/read-certificate.ts";
-import { spiffeId } from "../lib/security/spiffe.ts";
 import type { IssuerMaterial } from "./rotate.ts";
 
 export const sentryAppId = "dapr-sentry";
@@ -46,7 +46,12 @@ export function leafValidity({ leafTtlMs, clockSkewMs, endsAt }: LeafTemplate, n
 }
 
 /** The DNS names that services of the control plane are called by, and nobody else. */
-export function controlPlaneNames(appId: string, namespace: string, controlPlaneNamespace: string, clusterDomain: string): readonly string[] {
+export function controlPlaneNames(
+  appId: string,
+  namespace: string,
+  controlPlaneNamespace: string,
+  clusterDomain: string,
+): readonly string[] {
   if (namespace !== controlPlaneNamespace) return [];
   switch (appId) {
     case "dapr-injector":

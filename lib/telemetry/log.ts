@@ -25,6 +25,7 @@ export interface LogSettings {
   readonly json: boolean;
   /** Path of the log file; null writes to stdout. */
   readonly file: string | null;
+  /** Empty: the service is no app's, and its lines have no app_id. */
   readonly appId: string;
   /** Host name. */
   readonly instance: string;
@@ -41,6 +42,7 @@ export function createLogger(settings: LogSettings, sink: LogSink = fileSink(set
   const threshold = logLevels.indexOf(settings.level);
   const render = settings.json ? jsonLine : textLine;
   const now = settings.now ?? Date.now;
+  const who = { ...(settings.appId === "" ? {} : { app_id: settings.appId }), instance: settings.instance };
 
   const make = (scope: string): Logger => {
     const at = (level: LogLevel) =>
@@ -52,10 +54,7 @@ export function createLogger(settings: LogSettings, sink: LogSink = fileSink(set
                 time: new Date(now()).toISOString(),
                 level: levelText[level],
                 msg: message,
-                ...sortedByName(
-                  { app_id: settings.appId, instance: settings.instance, scope, type: "log", ver: settings.version, ...fields },
-                  fields,
-                ),
+                ...sortedByName({ ...who, scope, type: "log", ver: settings.version, ...fields }, fields),
               }),
             );
     return {

@@ -1,6 +1,6 @@
 // JSON Web Keys (RFC 7517) of public keys: reading a set from anywhere, writing ours, thumbprints (RFC 7638), and which
 // algorithms (RFC 7518, RFC 8037) fit which key. Keys of kinds that verify no signature of ours are passed over.
-import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
+import { createHash, createPublicKey, type JsonWebKeyInput, type KeyObject } from "node:crypto";
 
 export interface VerificationKey {
   /** Empty: none. */
@@ -47,12 +47,15 @@ export function algorithmsOf(key: KeyObject): readonly string[] {
 /** What is wrong with signing by `algorithm` and `key`, or null. */
 export function algorithmProblem(key: KeyObject, algorithm: string): string | null {
   if (algorithmsOf(key).includes(algorithm)) return null;
-  const kind = key.asymmetricKeyType === "ec" ? `ec ${curveNames.get(key.asymmetricKeyDetails?.namedCurve ?? "") ?? ""}` : key.asymmetricKeyType;
+  const kind =
+    key.asymmetricKeyType === "ec" ? `ec ${curveNames.get(key.asymmetricKeyDetails?.namedCurve ?? "") ?? ""}` : key.asymmetricKeyType;
   if ((rsaAlgorithms as readonly string[]).includes(algorithm)) return `RSA algorithm ${algorithm} requires an RSA key, but got ${kind}`;
   for (const [curve, name] of curveAlgorithms) {
     if (name === algorithm) return `ECDSA algorithm ${algorithm} requires a key on curve ${curveNames.get(curve)}, but got ${kind}`;
   }
-  return algorithm === "EdDSA" ? `EdDSA algorithm requires an Ed25519 key, but got ${kind}` : `unsupported signature algorithm: ${algorithm}`;
+  return algorithm === "EdDSA"
+    ? `EdDSA algorithm requires an Ed25519 key, but got ${kind}`
+    : `unsupported signature algorithm: ${algorithm}`;
 }
 
 /** Members that identify the key, in the order of RFC 7638 §3. */
@@ -64,7 +67,9 @@ function identifying(key: KeyObject): Readonly<Record<string, string>> {
 
 /** SHA-256 thumbprint in base64 with padding, Dapr's default key id. */
 export function thumbprint(publicKey: KeyObject): string {
-  return createHash("sha256").update(JSON.stringify(identifying(publicKey))).digest("base64");
+  return createHash("sha256")
+    .update(JSON.stringify(identifying(publicKey)))
+    .digest("base64");
 }
 
 /** A set of one key, as Dapr's sentry writes it. */
@@ -96,7 +101,7 @@ function readKey(value: unknown): VerificationKey | null {
   let key: KeyObject;
   try {
     // Only the public members: a set that holds a private key by mistake is not taken as one.
-    key = createPublicKey({ key: { kty, n, e, crv, x, y } as JsonWebKey, format: "jwk" });
+    key = createPublicKey({ key: { kty, n, e, crv, x, y } as JsonWebKeyInput["key"], format: "jwk" });
   } catch {
     throw new JwkError(`failed to parse JWKS: key ${JSON.stringify(value["kid"] ?? "")} is malformed`);
   }

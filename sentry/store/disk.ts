@@ -4,7 +4,15 @@
 import { createHash } from "node:crypto";
 import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { ConflictError, type CredentialKey, type CredentialStore, type Credentials, credentialKeys, credentialMaxBytes, type Stored } from "./store.ts";
+import {
+  ConflictError,
+  type CredentialKey,
+  type CredentialStore,
+  type Credentials,
+  credentialKeys,
+  credentialMaxBytes,
+  type Stored,
+} from "./store.ts";
 
 export type FilePaths = Readonly<Record<CredentialKey, string>>;
 
