@@ -1,13 +1,15 @@
 // Reading a body whole, where a protocol has no other way; always under a named limit.
 import type { Readable } from "node:stream";
-import { ApiError, type ErrorRow, GrpcCode } from "../../lib/kit/errors.ts";
+import { type ApiError, apiError, type ErrorRow, GrpcCode } from "../../lib/kit/errors.ts";
 
-const tooLarge: ErrorRow = {
-  code: "ERR_BODY_READ",
-  http: 413,
-  grpc: GrpcCode.RESOURCE_EXHAUSTED,
-  message: "body is larger than the limit of {} bytes; raise --max-body-size",
-};
+export const bodyErrors = {
+  tooLarge: {
+    code: "ERR_BODY_READ",
+    http: 413,
+    grpc: GrpcCode.RESOURCE_EXHAUSTED,
+    message: "body is larger than the limit of {} bytes; raise --max-body-size",
+  },
+} as const satisfies Record<string, ErrorRow>;
 
 const empty = new Uint8Array(0);
 
@@ -30,5 +32,5 @@ export async function readBody(body: Uint8Array | Readable | null, maxBytes: num
 }
 
 function bodyTooLarge(maxBytes: number): ApiError {
-  return new ApiError(tooLarge, tooLarge.message.replace("{}", String(maxBytes)));
+  return apiError(bodyErrors.tooLarge, [maxBytes]);
 }
