@@ -5,7 +5,7 @@
 // Invariants, numbered where they are kept and checked by rotate-simulation.test.ts:
 //  1. The anchor of the issuer that signs is among the anchors.
 //  2. Nothing is signed by a new issuer before its root was handed out for the whole distribution, and long enough since
-//     this process began to serve for everyone who waited for it to ask; only an old issuer that has expired cuts it short.
+//     this process began to serve for everyone who waited for it to ask; only an old issuer near its end cuts it short.
 //  3. An anchor is dropped only when every certificate that it vouches for has expired, on clocks that lag by the skew too.
 //  4. The state changes only by saving it. Whoever crashes before that repeats the step, after it goes on from there.
 //  5. Time that runs backwards never moves a phase on.
@@ -89,8 +89,8 @@ function made(state: RotationState, event: RotationEvent & { kind: "made" }, set
   if (state.phase !== "steady") return { state, effects: [{ kind: "wake", at: event.at }] };
   const anchors = [...state.anchors, event.material.root];
   const next: RotationState = { ...state, phase: "distributing", anchors, since: event.at, next: event.material };
-  // With an issuer that has expired nobody is left to wait for.
-  if (event.at >= state.issuer.endsAt) return switched(next, event.at, settings);
+  // With an issuer at its end nobody is left to wait for.
+  if (event.at >= lastCallAt(state, settings)) return switched(next, event.at, settings);
   return save(next, "distribute", event.at);
 }
 
@@ -115,7 +115,12 @@ function retired(state: RotationState & { phase: "retiring" }, at: number): Rota
 export function switchAt(state: RotationState & { phase: "distributing" }, servingSince: number, settings: RotationSettings): number {
   const distributeMs = settings.distributeMs || state.longestLeafMs + settings.clockSkewMs + settings.overlapMs;
   const served = servingSince + Math.min(distributeMs, settings.overlapMs);
-  return Math.min(Math.max(state.since + distributeMs, served), Math.max(state.issuer.endsAt, state.since));
+  return Math.min(Math.max(state.since + distributeMs, served), Math.max(lastCallAt(state, settings), state.since));
+}
+
+/** From here on the old issuer could only sign certificates that are gone before they can be renewed. */
+function lastCallAt({ issuer }: RotationState, { clockSkewMs, overlapMs }: RotationSettings): number {
+  return issuer.endsAt - clockSkewMs - overlapMs;
 }
 
 /** When the state moves on by itself. */
@@ -139,10 +144,15 @@ function wait(state: RotationState, at: number): RotationStep {
 }
 
 /** What is wrong with settings, in the words of the flags, or null. */
-export function settingsProblem(settings: RotationSettings): string | null {
+export function settingsProblem(settings: RotationSettings & { readonly rootTtlMs: number }): string | null {
   const whole = settings.leafTtlMs + settings.clockSkewMs + settings.overlapMs;
   const phases = (settings.distributeMs || whole) + Math.max(settings.retireMs, whole);
-  if (phases <= settings.beforeMs) return null;
-  const hours = (ms: number): string => `${Math.ceil(ms / 1000)}s`;
-  return `a rotation takes ${hours(phases)} and would begin only ${hours(settings.beforeMs)} before the root's end; raise --root-rotation-before or shorten workloadCertTTL`;
+  const text = (ms: number): string => `${Math.ceil(ms / 1000)}s`;
+  if (phases > settings.beforeMs) {
+    return `a rotation takes ${text(phases)} and would begin only ${text(settings.beforeMs)} before the root's end; raise --root-rotation-before or shorten workloadCertTTL`;
+  }
+  if (settings.beforeMs + phases > settings.rootTtlMs) {
+    return `a rotation takes ${text(phases)}, so the next would be due before it is done; raise --root-ttl to ${text(settings.beforeMs + phases)} or more`;
+  }
+  return null;
 }
