@@ -4,8 +4,10 @@ import type { NameResolver } from "../components/nameresolution/resolver.ts";
 import { findDriver } from "../components/registry.ts";
 import { daprVersion } from "../lib/kit/version.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
+import { createSecurity, type Security } from "../lib/security/security.ts";
 import { connectGrpc } from "../lib/wire/grpc/client.ts";
 import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
+import type { SecureConnect } from "../lib/wire/secure.ts";
 import { createAuthorize } from "./access-control/authorize.ts";
 import { compileAccessControl, ineffectiveOperations } from "./access-control/compile.ts";
 import { createApp, grpcDialTimeoutMs, type RunningApp } from "./app/app.ts";
@@ -34,6 +36,8 @@ import type { Surroundings } from "./surroundings.ts";
 export interface Workshop {
   readonly config: SidecarConfig;
   readonly around: Surroundings;
+  /** Our identity and TLS; plain text where mTLS is off. */
+  readonly security: Security;
   /** Unique to this run of the sidecar. */
   readonly instanceId: string;
   /** Closers run in reverse order at the end. */
@@ -44,6 +48,25 @@ export interface Workshop {
 const userAgent = `outrigger-daprd/${daprVersion}`;
 /** For one connection to another sidecar; retries dial anew. */
 const peerDialTimeoutMs = 5_000;
+
+/** Nothing is contacted before its `start`. */
+export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings): Security {
+  return createSecurity({
+    mtls: config.mtls,
+    mode: config.mode,
+    appId: config.appId,
+    namespace: config.namespace,
+    sentryAddress: config.sentryAddress,
+    controlPlaneTrustDomain: config.controlPlaneTrustDomain,
+    controlPlaneNamespace: config.controlPlaneNamespace,
+    trustAnchors: { pem: config.trustAnchorsPem },
+    tokenFile: config.sentryTokenFile,
+    localIdentity: config.sentryLocalIdentity,
+    jwtAudiences: config.sentryJwtAudiences,
+    log: log.scope("dapr.runtime.security"),
+    clock,
+  });
+}
 
 /** Rejects when a setting asks for a protection that does not exist yet. */
 export async function readConfiguration({ config, around }: Workshop, signal: AbortSignal): Promise<Configuration> {
@@ -56,9 +79,10 @@ export async function readConfiguration({ config, around }: Workshop, signal: Ab
 }
 
 /** Before components, whose outgoing connections could otherwise be given this port (dapr/dapr issue 6023). */
-export async function reserveInternalPort({ config, around }: Workshop): Promise<{ server: InternalServer; port: number }> {
+export async function reserveInternalPort({ config, around, security }: Workshop): Promise<{ server: InternalServer; port: number }> {
   const options = { maxBodyBytes: config.maxBodyBytes, maxHeaderBytes: config.readBufferBytes, countError: null, log: around.log };
-  const reserve = (port: number) => reserveInternalServer(options, internalAddress(config, port));
+  const secure = security.serverTls();
+  const reserve = (port: number) => reserveInternalServer(options, internalAddress(config, port), secure);
   const stable = stablePort({ ...around, appId: config.appId });
   // Another sidecar may hold the stable port: any other will do then.
   const server = config.internalGrpcPort !== null ? await reserve(config.internalGrpcPort) : await reserve(stable).catch(() => reserve(0));
@@ -144,7 +168,10 @@ export function makeApp(workshop: Workshop): RunningApp {
       threshold: config.appHealth.threshold,
     },
   };
-  const app = createApp(settings, { ...around, connectGrpc: (address, tls) => connectTo(workshop, address, grpcDialTimeoutMs, tls) });
+  const app = createApp(settings, {
+    ...around,
+    connectGrpc: (address, tls) => connectTo(workshop, address, grpcDialTimeoutMs, tls ? "unverified" : null),
+  });
   workshop.onClose("app channel", () => app.stop());
   return app;
 }
@@ -160,7 +187,9 @@ export function makeMesh(
     hostName,
     clock,
     app: parts.app.app,
-    connect: ({ address }) => connectTo(workshop, address, peerDialTimeoutMs),
+    connect: ({ address, appId, namespace }) => {
+      return connectTo(workshop, address, peerDialTimeoutMs, workshop.security.clientTls({ appId, namespace }));
+    },
     retries: (operation, isTransient, signal) => withRetries(builtInServiceRetries, { clock, isTransient }, operation, signal),
     hasPolicy: () => false,
     maxBodyBytes: config.maxBodyBytes,
@@ -198,13 +227,18 @@ function messageMaxBytes(config: SidecarConfig): number {
   return config.maxBodyBytes > 0 ? config.maxBodyBytes : 2 ** 31 - 1;
 }
 
-/** `address` is `host:port`, IPv6 in brackets. `tls` takes any certificate. */
-function connectTo({ config, around }: Workshop, address: string, connectTimeoutMs: number, tls = false): GrpcChannel {
+/** `address` is `host:port`, IPv6 in brackets. Null: plain text; "unverified" takes any certificate. */
+function connectTo(
+  { config, around }: Workshop,
+  address: string,
+  connectTimeoutMs: number,
+  tls: SecureConnect | "unverified" | null,
+): GrpcChannel {
   const colon = address.lastIndexOf(":");
   const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
   const maxBytes = messageMaxBytes(config);
   return connectGrpc({
-    target: { host, port: Number(address.slice(colon + 1)), ...(tls ? { tls: "unverified" } : {}) },
+    target: { host, port: Number(address.slice(colon + 1)), ...(tls === null ? {} : { tls }) },
     maxReceiveBytes: maxBytes,
     maxSendBytes: maxBytes,
     userAgent,

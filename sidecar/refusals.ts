@@ -6,7 +6,6 @@ import type { SidecarConfig } from "./sidecar-config.ts";
 /** Every reason not to start; empty: none. */
 export function refusals(config: SidecarConfig, configuration: Configuration): readonly string[] {
   const found: string[] = [];
-  if (config.mtls) found.push("--enable-mtls: mutual TLS is not available in this release; calls between sidecars would be in plain text");
   if (config.mode === "kubernetes") found.push("--mode kubernetes: only standalone mode is available in this release");
   const { httpPipeline, appHttpPipeline } = configuration;
   if (httpPipeline.length > 0) found.push("spec.httpPipeline: HTTP middleware is not available in this release and would be skipped");

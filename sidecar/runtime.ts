@@ -19,6 +19,7 @@ import {
   makeAuthorize,
   makeMesh,
   makeProxy,
+  makeSecurity,
   readConfiguration,
   reserveInternalPort,
   startComponents,
@@ -86,12 +87,16 @@ class SidecarRuntime implements Runtime {
     this.#log.info(`${config.mode} mode configured`);
     this.#log.info(`app id: ${config.appId}`);
     const onClose = (name: string, close: () => Promise<void>) => this.#closers.push({ name, close });
-    const workshop: Workshop = { config, around, instanceId: randomUUID(), onClose };
+    const security = makeSecurity(config, around);
+    onClose("security", async () => security.stop());
+    const workshop: Workshop = { config, around, security, instanceId: randomUUID(), onClose };
 
     const configuration = await readConfiguration(workshop, signal);
     const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
     const metricsServer = await serveMetrics(workshop, metrics);
     if (metricsServer) this.#servers.push(metricsServer);
+    // Without an identity nothing of ours may be reachable.
+    await security.start(signal);
     const internal = await reserveInternalPort(workshop);
     this.#servers.push(internal.server);
     const { appId, namespace } = config;

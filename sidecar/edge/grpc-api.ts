@@ -5,6 +5,7 @@ import { createGrpcDispatcher, type DispatcherOptions, type Interceptor, type Un
 import { first, GrpcCode, type GrpcMethod, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
 import { createH2cServer } from "../../lib/wire/http2-server.ts";
 import { createListener, type ListenAddress, type Listener } from "../../lib/wire/listener.ts";
+import type { SecureServer } from "../../lib/wire/secure.ts";
 import { type ApiLists, grpcFilter } from "./api-list.ts";
 import { createGrpcApiLog } from "./api-log.ts";
 import { grpcTokenCheck, tokenCheck } from "./api-token.ts";
@@ -64,10 +65,18 @@ export interface InternalServer extends RunningServer {
 export async function reserveInternalServer(
   options: Omit<GrpcServerOptions, "methods" | "unknown">,
   address: ListenAddress,
+  /** Null: plain text. */
+  secure: SecureServer | null,
 ): Promise<InternalServer> {
   const log = options.log.scope("dapr.runtime.grpc.internal");
   const http2 = createH2cServer({ maxHeaderListBytes: headerListBytes(options.maxHeaderBytes) });
-  const listener = await createListener([address], { http1: null, http2, log, setting: "--dapr-internal-grpc-port" });
+  const listener = await createListener([address], {
+    http1: null,
+    http2,
+    secure,
+    log,
+    setting: "--dapr-internal-grpc-port",
+  });
   const starting = dispatcherOf({ ...options, methods: [], unknown: null }, log, [refuseWhileStarting], null);
   let serving = starting;
   http2.on("stream", (stream, headers, _flags, rawHeaders) => serving.handle(stream as ServerHttp2Stream, headers, rawHeaders));

@@ -80,7 +80,6 @@ const refusals: readonly { readonly flags: readonly string[]; readonly words: Re
   { flags: ["--log-level=loud"], words: /loud/ },
   { flags: ["--config=/no/such/file.yaml"], words: /error loading configuration: .*\/no\/such\/file\.yaml/ },
   { flags: ["--resources-path=/no/such/folder"], words: /\/no\/such\/folder/ },
-  { flags: ["--enable-mtls"], words: /--enable-mtls: mutual TLS is not available in this release/, onlyOurs: true },
   { flags: ["--mode=kubernetes"], words: /--mode kubernetes: only standalone mode is available/, onlyOurs: true },
 ];
 
