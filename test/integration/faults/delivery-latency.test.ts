@@ -1,6 +1,6 @@
 // pubsub.sqlite between two sidecars: from the publish call to the subscriber's handler at a modest fixed rate, and what an idle
 // subscriber costs. Budgets of the project: 20 ms at p99, 0.2 % of a core. How long a busy machine lets processes wait is measured at
-// the same moments, by health checks of the same two sidecars, and granted on top: about a millisecond when nothing else runs.
+// the same moments, by health checks of the same two sidecars: some 4 ms at p99 when nothing else runs, and then the budget is strict.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
@@ -13,6 +13,8 @@ import { Folder } from "../../harness/folder.ts";
 const messages = 1000;
 const perSecond = 100;
 const p99BudgetMs = 20;
+/** Two health checks that take longer at p99 say that the machine is busy with something else. */
+const busyMs = 8;
 const idleMs = 10_000;
 const idleBudget = 0.002;
 
@@ -36,6 +38,11 @@ async function bestOf(rounds: number, budget: number, measure: () => Promise<num
 function percentiles(values: readonly number[]): (share: number) => number {
   const sorted = values.toSorted((a, b) => a - b);
   return (share) => Math.round((sorted[Math.ceil(sorted.length * share) - 1] as number) * 10) / 10;
+}
+
+/** A delivery has twice as many turns as two health checks: both sidecars' main and database threads, and the app. */
+function grantedMs(waitedMs: number): number {
+  return waitedMs > busyMs ? 2 * waitedMs : 0;
 }
 
 async function healthChecks(...sidecars: readonly Daprd[]): Promise<number> {
@@ -77,11 +84,9 @@ test("publish to delivery between two sidecars takes at most 20 ms at p99", asyn
     assert.deepEqual([...new Set((await Promise.all(replies)).map(({ status }) => status))], [204]);
     await all.promise;
     const at = percentiles([...took.values()]);
-    const grantedMs = percentiles(await Promise.all(waits))(0.99);
-    t.diagnostic(
-      `p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms, slowest ${at(1)} ms; health checks of both p99 ${grantedMs} ms`,
-    );
-    return at(0.99) - grantedMs;
+    const waitedMs = percentiles(await Promise.all(waits))(0.99);
+    t.diagnostic(`p50 ${at(0.5)} ms, p90 ${at(0.9)} ms, p99 ${at(0.99)} ms, slowest ${at(1)} ms; health checks of both p99 ${waitedMs} ms`);
+    return at(0.99) - grantedMs(waitedMs);
   };
   const p99Ms = await bestOf(3, p99BudgetMs, round);
   assert.ok(p99Ms <= p99BudgetMs, `p99 is ${p99Ms} ms above what the machine itself took`);
