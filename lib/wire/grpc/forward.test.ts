@@ -105,6 +105,15 @@ test("streams of every kind, also empty ones and messages over many frames", asy
   assert.equal((await over).code, grpc.status.OK);
 });
 
+test("an empty request ends at the app also when the connection had to be dialled first", async () => {
+  await using app = await EchoApp.start();
+  await using proxy = await proxyTo(app.port);
+  using client = new EchoClient(proxy.address);
+  const { call, answer } = client.collect(metadataOf());
+  call.end();
+  assert.equal((await answer).message?.toString(), "0");
+});
+
 test("the caller's leaving reaches the app, its deadline too, and ours is no longer than the caller's", async () => {
   await using app = await EchoApp.start();
   await using proxy = await proxyTo(app.port);

@@ -93,6 +93,11 @@ class RequestBytes {
     this.#source = source;
     this.#scanner = new FrameScanner(maxMessageBytes);
     this.#onOversize = onOversize;
+    // From the beginning: an empty request may end while the connection onward is still being dialled.
+    source.on("end", () => {
+      this.#ended = true;
+      this.#sink?.end();
+    });
   }
 
   get replayable(): boolean {
@@ -124,10 +129,6 @@ class RequestBytes {
   #start(): void {
     this.#started = true;
     this.#source.on("data", (chunk: Buffer) => this.#pass(chunk));
-    this.#source.on("end", () => {
-      this.#ended = true;
-      this.#sink?.end();
-    });
   }
 
   #pass(chunk: Buffer): void {
