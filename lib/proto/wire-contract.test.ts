@@ -7,6 +7,7 @@ import { InternalInvokeRequestStreamSchema } from "./gen/dapr/proto/internals/v1
 import { GetActorReminderRequestSchema } from "./gen/dapr/proto/runtime/v1/actors_pb.ts";
 import { type TopicEventRequest, TopicEventRequestSchema } from "./gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import { Dapr } from "./gen/dapr/proto/runtime/v1/dapr_pb.ts";
+import { SignCertificateRequestSchema, SignCertificateResponseSchema } from "./gen/dapr/proto/sentry/v1/sentry_pb.ts";
 import { StatusSchema } from "./gen/google/rpc/status_pb.ts";
 
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
@@ -47,4 +48,16 @@ test("odd JSON names are kept", () => {
 test("every method of the public API of 1.18 is there", () => {
   assert.equal(Dapr.typeName, "dapr.proto.runtime.v1.Dapr");
   assert.equal(Dapr.methods.length, 72);
+});
+
+test("a request to sentry, and its answer with the tokens beside the certificate", () => {
+  // id=1 "i", token=2 "t", trust_domain=3 "d", namespace=4 "n", csr=5 "c", token_validator=6 JWKS, jwt_audiences=7 ["a"]
+  const request = fromBinary(SignCertificateRequestSchema, bytes("0a0169 120174 1a0164 22016e 2a0163 3003 3a0161"));
+  const { id, token, trustDomain, namespace, certificateSigningRequest: csr, tokenValidator, jwtAudiences } = request;
+  assert.deepEqual([id, token, trustDomain, namespace, Buffer.from(csr).toString()], ["i", "t", "d", "n", "c"]);
+  assert.deepEqual([tokenValidator, jwtAudiences], [3, ["a"]]);
+  // workload_certificate=1 "w", trust_chain_certificates=2 ["r"], valid_until=3 {seconds 1}, jwt=4 {"j"}, per_audience_jwts=5 {"a": {"k"}}
+  const response = fromBinary(SignCertificateResponseSchema, bytes("0a0177 120172 1a020801 22030a016a 2a080a016112030a016b"));
+  assert.deepEqual([Buffer.from(response.workloadCertificate).toString(), response.trustChainCertificates.length], ["w", 1]);
+  assert.deepEqual([response.validUntil?.seconds, response.jwt, response.perAudienceJwts["a"]?.value], [1n, "j", "k"]);
 });

@@ -62,8 +62,9 @@ export interface Security {
 
 /** Throws for trust anchors, addresses or names that cannot be; nothing is contacted before `start`. */
 export function createSecurity(options: SecurityOptions): Security {
-  if (options.mtls || options.mode === "kubernetes") return new MutualSecurity(options);
-  options.log.warn("mTLS is disabled. Skipping certificate request and tls validation");
+  const log = options.log.scope("dapr.runtime.security");
+  if (options.mtls || options.mode === "kubernetes") return new MutualSecurity({ ...options, log });
+  log.warn("mTLS is disabled. Skipping certificate request and tls validation");
   return plaintextSecurity;
 }
 
@@ -116,8 +117,14 @@ class MutualSecurity implements Security {
 
   async start(signal: AbortSignal): Promise<void> {
     const both = AbortSignal.any([signal, this.#end.signal]);
-    if (this.#bundle instanceof FileTrustBundle) await this.#bundle.start(both);
-    await this.#source.start(both);
+    // Our timers keep no process alive, and one that waits for its identity may have nothing else yet that does.
+    const alive = setInterval(() => {}, 60_000);
+    try {
+      if (this.#bundle instanceof FileTrustBundle) await this.#bundle.start(both);
+      await this.#source.start(both);
+    } finally {
+      clearInterval(alive);
+    }
   }
 
   serverTls(accept?: (peer: SpiffeId) => boolean): SecureServer | null {

@@ -8,7 +8,7 @@ import { createServer, type TLSSocket, type TlsOptions, type Server as TlsServer
 import { type Clock, systemClock } from "../kit/clock.ts";
 import { messageOf } from "../kit/errors.ts";
 import type { Logger } from "../telemetry/log.ts";
-import { type SecureServer, setPeerIdentity } from "../wire/secure.ts";
+import { handshakeErrorText, type SecureServer, setPeerIdentity } from "../wire/secure.ts";
 import { commonOptions, credentials } from "./credentials.ts";
 import type { SpiffeId } from "./spiffe.ts";
 import { svidIdOf } from "./svid.ts";
@@ -54,7 +54,7 @@ export class ServerTls implements SecureServer {
     server.on("tlsClientError", (error, socket) => {
       // After a timeout Node leaves the connection open.
       socket.destroy();
-      this.#refused("handshake", peerText(socket), messageOf(error));
+      this.#refused("handshake", peerText(socket), handshakeErrorText(error));
     });
     server.on("close", () => this.#servers.delete(server));
     this.#servers.add(server);

@@ -24,3 +24,9 @@ export function setPeerIdentity(socket: Socket, identity: string): void {
 export function peerIdentityOf(socket: Socket | undefined): string | null {
   return (socket as WithIdentity | undefined)?.[identityKey] ?? null;
 }
+
+/** What went wrong in a handshake. OpenSSL's own messages hold a thread, a source file and a line besides the reason. */
+export function handshakeErrorText(error: Error): string {
+  const { code, reason } = error as Error & { readonly code?: string; readonly reason?: string };
+  return code?.startsWith("ERR_SSL") && typeof reason === "string" ? `tls: ${reason}` : error.message.trim();
+}

@@ -5,7 +5,7 @@ import { connect as connectSocket, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { Clock, Timer } from "../../kit/clock.ts";
 import { messageOf } from "../../kit/errors.ts";
-import type { SecureConnect } from "../secure.ts";
+import { handshakeErrorText, type SecureConnect } from "../secure.ts";
 import { GrpcCode, GrpcStatusError } from "./types.ts";
 
 export type GrpcTarget =
@@ -184,10 +184,10 @@ export function schemeOf(target: GrpcTarget): "http" | "https" {
 
 /** In the words of Go's dialler, which people grep for. */
 function dialCause(error: Error, address: string): string {
-  const { code, syscall } = error as NodeJS.ErrnoException;
-  const secured = "reason" in error || code?.startsWith("ERR_SSL") || code?.startsWith("ERR_TLS") || certificateCode.test(code ?? "");
-  if (secured && syscall === undefined) return `authentication handshake failed: ${messageOf(error)}`;
-  return `Error while dialing: dial ${address}: ${(code && socketCauses[code]) || messageOf(error)}`;
+  const { code = "", syscall } = error as NodeJS.ErrnoException;
+  const secured = "reason" in error || code.startsWith("ERR_SSL") || code.startsWith("ERR_TLS") || certificateCode.test(code);
+  if (secured && syscall === undefined) return `authentication handshake failed: ${handshakeErrorText(error)}`;
+  return `Error while dialing: dial ${address}: ${socketCauses[code] ?? messageOf(error)}`;
 }
 
 const socketCauses: Readonly<Record<string, string>> = {
