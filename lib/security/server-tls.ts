@@ -54,6 +54,8 @@ export class ServerTls implements SecureServer {
     server.on("tlsClientError", (error, socket) => {
       // After a timeout Node leaves the connection open.
       socket.destroy();
+      // Probes that only open the port leave like this; they are nobody's refusal.
+      if ((error as NodeJS.ErrnoException).code === "ECONNRESET") return;
       this.#refused("handshake", peerText(socket), handshakeErrorText(error));
     });
     server.on("close", () => this.#servers.delete(server));
