@@ -167,12 +167,21 @@ export class EchoApp implements AsyncDisposable {
   }
 }
 
+/** What a call with `fail-code` ends with; it has to be percent-encoded on the wire. */
+export const failureText = "böse: 100 %";
+
+/** The google.rpc.Status that goes with it. */
+export function statusDetails(code: number): Buffer {
+  const text = Buffer.from(failureText);
+  return Buffer.concat([Buffer.of(8, code, 18, text.length), text]);
+}
+
 function failureOf(metadata: grpc.Metadata): Partial<grpc.StatusObject> | null {
   const [code] = metadata.get("fail-code");
   if (code === undefined) return null;
   const trailers = responseTrailers();
-  trailers.set("grpc-status-details-bin", Buffer.from([8, 9, 18, 3, 0xe2, 0x82, 0xac]));
-  return { code: Number(code), details: "böse: 100 %", metadata: trailers };
+  trailers.set("grpc-status-details-bin", statusDetails(Number(code)));
+  return { code: Number(code), details: failureText, metadata: trailers };
 }
 
 function responseHeaders(): grpc.Metadata {
