@@ -92,6 +92,7 @@ class SidecarRuntime implements Runtime {
     const workshop: Workshop = { config, around, security, instanceId: randomUUID(), onClose };
 
     const configuration = await readConfiguration(workshop, signal);
+    const authorize = makeAuthorize(workshop, configuration);
     const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
     const metricsServer = await serveMetrics(workshop, metrics);
     if (metricsServer) this.#servers.push(metricsServer);
@@ -107,7 +108,6 @@ class SidecarRuntime implements Runtime {
     const endpoints = await startEndpoints(workshop, loader, resources, signal);
     const app = makeApp(workshop);
     this.#app = app.app;
-    const authorize = makeAuthorize(workshop, configuration);
     const { mesh, methods, remotes } = makeMesh(workshop, { identity, app, resolver, internalPort: internal.port, authorize });
     const proxy = makeProxy(workshop, { identity, app, remotes, authorize });
     const shutdown = { graceful: () => this.#requestShutdown(), force: () => this.#forceShutdown() };
