@@ -94,7 +94,7 @@ async function signCertificate(
   } catch (error) {
     if (!(error instanceof IssuerExpiredError)) throw error;
     options.log.error(`Error signing identity: ${error.message}`);
-    throw new Refusal(GrpcCode.FAILED_PRECONDITION, "issuer_expired", `failed to sign certificate: ${error.message}`);
+    throw new Refusal(GrpcCode.UNAVAILABLE, "issuer_expired", `failed to sign certificate: ${error.message}`);
   }
 }
 
