@@ -39,6 +39,8 @@ export class SettingsError extends Error {
 }
 
 const leafTtlDefaultMs = 86_400_000;
+/** Certificates hold whole seconds. */
+const leafTtlMinMs = 1_000;
 const clockSkewDefaultMs = 900_000;
 
 /** The first document of a standalone file, variables expanded; an empty file is an empty mapping. Throws SettingsError. */
@@ -57,17 +59,17 @@ export function readMtls(value: Value, name: string, mode: SentryConfig["mode"])
   if (resource === null) throw new SettingsError(problems.map(problemText).join("; "));
   const { mtls } = resource;
   return Object.freeze({
-    leafTtlMs: duration(mtls.workloadCertTtl, "WorkloadCertTTL", leafTtlDefaultMs),
+    leafTtlMs: duration(mtls.workloadCertTtl, "WorkloadCertTTL", leafTtlDefaultMs, leafTtlMinMs),
     clockSkewMs: duration(mtls.allowedClockSkew, "AllowedClockSkew", clockSkewDefaultMs),
     validators: validators(mtls.tokenValidators, mode),
   });
 }
 
-function duration(text: string, what: string, defaultMs: number): number {
+function duration(text: string, what: string, defaultMs: number, minMs = 0): number {
   if (text === "") return defaultMs;
   const ms = readDuration(text);
   if (!ms.ok) throw new SettingsError(`error parsing ${what} duration: ${ms.reason}`);
-  if (ms.value < 0) throw new SettingsError(`error parsing ${what} duration: ${text} is negative; give a duration such as 24h`);
+  if (ms.value < minMs) throw new SettingsError(`error parsing ${what} duration: ${text} is too short; give a duration such as 24h`);
   return ms.value;
 }
 
