@@ -36,7 +36,7 @@ export const initialRenewal: RenewalState = Object.freeze({ life: null, failures
 /** The part of a certificate's life after which it is renewed. */
 const renewAtShare = 0.7;
 /** Even the shortest certificate is not renewed more often. */
-const renewalMinMs = 1_000;
+const renewalMinMs = 500;
 const backoffMinMs = 500;
 const backoffMaxMs = 30_000;
 /** Attempts are at least this often within what a certificate has left to live. */

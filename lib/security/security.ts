@@ -29,7 +29,7 @@ export interface SecurityOptions {
   /** SENTRY_LOCAL_IDENTITY. */
   readonly localIdentity?: string | null;
   readonly jwtAudiences?: readonly string[];
-  /** ECDSA P-256 by default; RSA where the Kubernetes API server is the client. */
+  /** Ed25519 by default, as Dapr has it; RSA where the Kubernetes API server is the client. */
   readonly keyKind?: KeyKind;
   readonly log: Logger;
   readonly clock?: Clock;

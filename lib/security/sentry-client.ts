@@ -77,7 +77,7 @@ export class SentryClient {
 
   /** A new key and its certificate. Rejects with RefusedError when trying again is of no use. */
   async request(signal: AbortSignal): Promise<Issued> {
-    const { keyKind = "ecdsa-p256", token } = this.#options;
+    const { keyKind = "ed25519", token } = this.#options;
     const [key, proof] = await Promise.all([generateKey(keyKind), readIdentityToken(token).catch(refuse)]);
     const csr = Buffer.from(csrPem(createCsr({ key })));
     const response = await this.#sign(csr, proof, signal);
