@@ -45,6 +45,11 @@ export class ProtoReader {
     this.#end = bytes.length;
   }
 
+  /** Bytes read. */
+  get position(): number {
+    return this.#at;
+  }
+
   /** Tag of the next field (number × 8 + wire type), or 0 at the message's end. */
   tag(): number {
     return this.#at < this.#end ? this.varint() : 0;

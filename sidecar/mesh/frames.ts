@@ -1,14 +1,10 @@
 // Bodies as numbered frames between sidecars: the messages InternalInvokeRequestStream and -ResponseStream, which look alike (1: the
 // request or response, 2: a StreamPayload of 1: data and 2: seq). Invariants: 1. `seq` counts from 0 without gaps; a gap breaks
-// the body. 2. Only the first message carries metadata. 3. A body that is announced as small, or is here at once, is handed on as
-// bytes; the rest as a stream whose reader sets the pace.
-import { Readable } from "node:stream";
+// the body. 2. Only the first message carries metadata. body-receiver.ts is the other end.
 import { streamFrameMaxBytes } from "../../lib/kit/limits.ts";
 import type { RawStream } from "../../lib/wire/grpc/types.ts";
 import { field, ProtoReader, varint } from "../../lib/wire/protobuf.ts";
 
-/** Announced bodies up to this size are handed on as bytes. */
-const gatherMaxBytes = 64 * 1024;
 /** Data up to this size is copied behind its frame's head; more goes out from where it is. */
 const inlineMaxBytes = 4 * 1024;
 /** Flag and length in front of a gRPC message. */
@@ -111,124 +107,17 @@ export function decodeFrame(bytes: Uint8Array): ReceivedFrame {
 function readPayload(reader: ProtoReader, frame: ReceivedFrame): void {
   frame.data = empty;
   const outer = reader.enter();
+  readPayloadFields(reader, frame);
+  reader.leave(outer);
+}
+
+/** The fields of a StreamPayload. */
+export function readPayloadFields(reader: ProtoReader, frame: ReceivedFrame): void {
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0x0a) frame.data = reader.bytes();
     else if (tag === 0x10) frame.seq = reader.varint();
     else reader.skip(tag);
   }
-  reader.leave(outer);
 }
 
 const empty = new Uint8Array(0);
-
-/** The source of a body, as far as its reader steers it. */
-export interface Flow {
-  pause(): void;
-  resume(): void;
-  /** The reader does not want the rest. */
-  cancel(): void;
-}
-
-/** Takes the frames of one body and hands it on, once. */
-export class BodyReceiver {
-  readonly #flow: Flow;
-  readonly #deliver: (body: Uint8Array | Readable) => void;
-  readonly #gather: boolean;
-  #expected = 0;
-  #chunks: Uint8Array[] = [];
-  #size = 0;
-  #stream: FrameBody | null = null;
-  #over = false;
-
-  /** `announced` is the body's length where one was given. */
-  constructor(flow: Flow, announced: number | null, deliver: (body: Uint8Array | Readable) => void) {
-    this.#flow = flow;
-    this.#deliver = deliver;
-    this.#gather = announced !== null && announced <= gatherMaxBytes;
-    // What has already arrived is here after one turn of the event loop.
-    if (!this.#gather) setImmediate(this.#startStream);
-  }
-
-  /** The frames behind the first. Throws when one is missing. */
-  push({ data, seq }: ReceivedFrame): void {
-    if (data === null) return;
-    if (seq !== this.#expected) throw new Error(`invalid sequence number received: ${seq} (expected: ${this.#expected})`);
-    this.#expected++;
-    if (this.#over || data.length === 0) return;
-    if (this.#stream !== null) {
-      this.#stream.accept(data);
-      return;
-    }
-    this.#chunks.push(data);
-    this.#size += data.length;
-    // More than was announced: not what we gather for.
-    if (this.#gather && this.#size > gatherMaxBytes) this.#startStream();
-  }
-
-  end(): void {
-    if (this.#over) return;
-    this.#over = true;
-    if (this.#stream !== null) this.#stream.complete();
-    else this.#deliver(this.#chunks.length === 1 ? (this.#chunks[0] as Uint8Array) : Buffer.concat(this.#chunks, this.#size));
-  }
-
-  /** The rest will not come. False when nobody was told, since the body had not been handed on. */
-  fail(error: unknown): boolean {
-    if (this.#over) return true;
-    this.#over = true;
-    this.#stream?.break(error as Error);
-    return this.#stream !== null;
-  }
-
-  readonly #startStream = (): void => {
-    if (this.#over || this.#stream !== null) return;
-    const stream = new FrameBody(this.#flow);
-    this.#stream = stream;
-    for (const chunk of this.#chunks) stream.accept(chunk);
-    this.#chunks = [];
-    this.#deliver(stream);
-  };
-}
-
-/** A reader this far behind stops the source. */
-const waitingMaxBytes = 128 * 1024;
-
-class FrameBody extends Readable {
-  readonly #flow: Flow;
-  #ended = false;
-
-  constructor(flow: Flow) {
-    super({ highWaterMark: waitingMaxBytes });
-    this.#flow = flow;
-    // It may break before anyone reads; who reads is told then.
-    this.on("error", ignore);
-  }
-
-  accept(data: Uint8Array): void {
-    if (!this.#ended && !this.push(data)) this.#flow.pause();
-  }
-
-  complete(): void {
-    this.#ended = true;
-    this.push(null);
-  }
-
-  break(error: Error): void {
-    this.#ended = true;
-    this.destroy(error);
-  }
-
-  override _read(): void {
-    this.#flow.resume();
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    if (!this.#ended) {
-      this.#ended = true;
-      this.#flow.cancel();
-    }
-    done(error);
-  }
-}
-
-function ignore(): void {}

@@ -1,5 +1,6 @@
 // The hand-written codec against the generated one, in both directions.
 import assert from "node:assert/strict";
+import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
@@ -9,9 +10,12 @@ import {
   InternalInvokeResponseSchema,
 } from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { StatusSchema } from "../../lib/proto/gen/google/rpc/status_pb.ts";
+import { encodeFrame, FrameDecoder } from "../../lib/wire/grpc/framing.ts";
 import type { RawStream } from "../../lib/wire/grpc/types.ts";
 import type { AppRequest } from "../contract/ports.ts";
-import { BodyReceiver, decodeFrame, FrameWriter } from "./frames.ts";
+import { readBody } from "../contract/read-body.ts";
+import { BodyReceiver } from "./body-receiver.ts";
+import { decodeFrame, FrameWriter } from "./frames.ts";
 import { decodeRequest, decodeResponse, encodeRequest, encodeResponse } from "./messages.ts";
 
 const text = fc.string({ unit: "grapheme" }).map((value) => value.toWellFormed());
@@ -143,4 +147,45 @@ test("frames: a gap in the numbers breaks the body", () => {
   const receiver = new BodyReceiver(flow, 10, () => {});
   receiver.push({ head: null, data: Buffer.from("a"), seq: 0 });
   assert.throws(() => receiver.push({ head: null, data: Buffer.from("c"), seq: 2 }), /invalid sequence number received: 2 \(expected: 1\)/);
+});
+
+test("frames: any cut of the bytes gives the same body, from our writer and from one that puts the number behind the data", async () => {
+  const cuts = fc.array(fc.nat(30_000), { maxLength: 20 });
+  const sizes = fc.array(fc.oneof(fc.nat(40), fc.nat(80_000)), { minLength: 1, maxLength: 5 });
+  await fc.assert(
+    fc.asyncProperty(sizes, cuts, fc.boolean(), async (parts, lengths, ours) => {
+      const chunks = parts.map((size, at) => Buffer.alloc(size, 65 + at));
+      const to = new Recorder();
+      const writer = new FrameWriter(to, encodeRequest(request({}), {}, null));
+      writer.open();
+      if (ours) for (const chunk of chunks) writer.part(chunk);
+      else {
+        chunks.forEach((data, seq) => {
+          const message = create(InternalInvokeRequestStreamSchema, { payload: { data, seq: BigInt(seq) } });
+          to.bytes.push(encodeFrame(toBinary(InternalInvokeRequestStreamSchema, message), 1 << 20));
+        });
+      }
+      const body = Promise.withResolvers<Uint8Array | Readable>();
+      const receiver = new BodyReceiver({ pause() {}, resume() {}, cancel() {} }, null, body.resolve);
+      const decoder = new FrameDecoder(1 << 20, "identity", receiver);
+      let rest = Buffer.concat(to.bytes);
+      for (const length of [...lengths, rest.length]) {
+        decoder.push(rest.subarray(0, length), (bytes) => receiver.push(decodeFrame(bytes)));
+        rest = rest.subarray(length);
+      }
+      decoder.end();
+      receiver.end();
+      assert.ok(Buffer.concat(chunks).equals(await readBody(await body.promise, 0)));
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("frames: a gap is seen also where the number comes behind data that has been handed on", () => {
+  const receiver = new BodyReceiver({ pause() {}, resume() {}, cancel() {} }, null, () => {});
+  const message = create(InternalInvokeRequestStreamSchema, { payload: { data: Buffer.alloc(1000), seq: 7n } });
+  const bytes = encodeFrame(toBinary(InternalInvokeRequestStreamSchema, message), 1 << 20);
+  const decoder = new FrameDecoder(1 << 20, "identity", receiver);
+  decoder.push(bytes.subarray(0, 100), () => {});
+  assert.throws(() => decoder.push(bytes.subarray(100), () => {}), /invalid sequence number received: 7 \(expected: 0\)/);
 });

@@ -3,6 +3,7 @@
 import type { Readable } from "node:stream";
 import { streamFrameMaxBytes } from "../../lib/kit/limits.ts";
 import { ServiceInvocation } from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import type { PartTaker } from "../../lib/wire/grpc/framing.ts";
 import {
   type GrpcChannel,
   GrpcCode,
@@ -12,7 +13,8 @@ import {
   type RawClientStream,
 } from "../../lib/wire/grpc/types.ts";
 import type { AppRequest, AppResponse, HeaderLists } from "../contract/ports.ts";
-import { BodyReceiver, decodeFrame, FrameWriter, grpcFrame } from "./frames.ts";
+import { BodyReceiver } from "./body-receiver.ts";
+import { decodeFrame, FrameWriter, grpcFrame } from "./frames.ts";
 import { announcedLength, decodeResponse, encodeRequest, type ReceivedResponse } from "./messages.ts";
 import type { ReplayBody } from "./replay.ts";
 
@@ -36,7 +38,8 @@ export async function callRemote(channel: GrpcChannel, call: RemoteCall, done: (
   }
 }
 
-class StreamedCall implements RawClientReceiver {
+class StreamedCall implements RawClientReceiver, PartTaker {
+  readonly parts = this;
   readonly response: Promise<AppResponse>;
   /** Resolves when the body is no longer read. */
   readonly sent: Promise<void> | null;
@@ -65,6 +68,18 @@ class StreamedCall implements RawClientReceiver {
       // A Go sidecar streaming server-sent events repeats an empty response in every frame.
       else if (frame.head !== null && frame.head.length > 0) throw new Error("response metadata found in non-leading chunk");
       this.#body.push(frame);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  begin(start: Buffer, length: number): boolean {
+    return this.#body?.begin(start, length) ?? false;
+  }
+
+  part(bytes: Buffer): void {
+    try {
+      this.#body?.part(bytes);
     } catch (error) {
       this.#fail(error);
     }
@@ -142,6 +157,7 @@ function callWhole(channel: GrpcChannel, frame: Buffer, metadata: Metadata, sign
   return new Promise((resolve, reject) => {
     let answer: Uint8Array | null = null;
     const receiver: RawClientReceiver = {
+      parts: null,
       onMessage(bytes) {
         answer = bytes;
       },

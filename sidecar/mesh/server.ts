@@ -4,6 +4,7 @@ import { Readable } from "node:stream";
 import { normalizeMethod } from "../../lib/kit/method-path.ts";
 import { ServiceInvocation } from "../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { childOf, parseTraceparent } from "../../lib/telemetry/trace-context.ts";
+import type { PartTaker } from "../../lib/wire/grpc/framing.ts";
 import {
   type GrpcCall,
   GrpcCode,
@@ -17,8 +18,9 @@ import type { Authorize } from "../contract/authorize.ts";
 import { fromMetadata, setTrace, traceOf } from "../contract/invoke-headers.ts";
 import type { App, AppRequest, AppResponse } from "../contract/ports.ts";
 import { readBody } from "../contract/read-body.ts";
+import { BodyReceiver, type Flow } from "./body-receiver.ts";
 import { badInvokeRequest, channelFailed, invalidMethod, noAppChannel } from "./errors.ts";
-import { BodyReceiver, decodeFrame, type Flow, FrameWriter, grpcFrame } from "./frames.ts";
+import { decodeFrame, FrameWriter, grpcFrame } from "./frames.ts";
 import { announcedLength, decodeRequest, encodeResponse, type ReceivedRequest } from "./messages.ts";
 
 export interface ServerPorts {
@@ -38,6 +40,7 @@ export function createInternalMethods(ports: ServerPorts): readonly GrpcMethod[]
 }
 
 class WholeCall implements RawServerReceiver {
+  readonly parts = null;
   readonly #ports: ServerPorts;
   readonly #call: GrpcCall;
   readonly #replies: RawServerStream;
@@ -71,7 +74,8 @@ class WholeCall implements RawServerReceiver {
   }
 }
 
-class StreamedCall implements RawServerReceiver {
+class StreamedCall implements RawServerReceiver, PartTaker {
+  readonly parts = this;
   readonly #ports: ServerPorts;
   readonly #call: GrpcCall;
   readonly #replies: RawServerStream;
@@ -91,6 +95,18 @@ class StreamedCall implements RawServerReceiver {
     else if (frame.head !== null && frame.head.length > 0) this.#break(new Error("request metadata found in non-leading chunk"));
     try {
       this.#body.push(frame);
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  begin(start: Buffer, length: number): boolean {
+    return this.#body?.begin(start, length) ?? false;
+  }
+
+  part(bytes: Buffer): void {
+    try {
+      this.#body?.part(bytes);
     } catch (error) {
       this.#break(error);
     }

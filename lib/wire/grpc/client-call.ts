@@ -1,7 +1,7 @@
 // One attempt of a client call on one stream: frames out, headers, messages and a final status in. It knows nothing of
 // messages' types; client.ts and client-stream.ts put those around it.
 import { type ClientHttp2Stream, constants, type Http2Session, type IncomingHttpHeaders } from "node:http2";
-import { compressionOf, FrameDecoder } from "./framing.ts";
+import { compressionOf, FrameDecoder, type PartTaker } from "./framing.ts";
 import { metadataFromHeaders, metadataFromRaw } from "./metadata.ts";
 import { grpcCodeOfForeignReply, readStatus, statusOfReset } from "./status.ts";
 import { GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
@@ -9,6 +9,8 @@ import { GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.t
 export interface AttemptEvents {
   /** Response headers; not called for a reply that consists of a status alone. Null: nobody wants them. */
   readonly onHeaders: ((headers: Metadata) => void) | null;
+  /** For long messages; none: all come by `onMessage`. */
+  readonly parts?: PartTaker | null;
   /** A throw ends the call with that status. */
   onMessage(bytes: Uint8Array): void;
   /** Called exactly once, last. `unprocessed`: the server certainly did not see the call, so it may be tried again. */
@@ -32,7 +34,7 @@ export class Attempt {
     this.stream = stream;
     this.#session = stream.session;
     this.#events = events;
-    this.#decoder = new FrameDecoder(maxReceiveBytes);
+    this.#decoder = new FrameDecoder(maxReceiveBytes, "identity", events.parts ?? null);
     stream.on("response", (headers, _flags, rawHeaders) => this.#response(headers, rawHeaders));
     stream.on("data", (chunk: Buffer) => this.#data(chunk));
     stream.on("trailers", (headers) => this.#final(headers));

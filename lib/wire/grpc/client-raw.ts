@@ -6,6 +6,7 @@ import { Attempt, type AttemptEvents } from "./client-call.ts";
 import type { ClientSession } from "./client-session.ts";
 import { attemptsMax, connectionBroke, deadlineExceeded, openOn, statusOfAbort } from "./client-unary.ts";
 import { drained, endWithFrame, writeFrame } from "./drained.ts";
+import type { PartTaker } from "./framing.ts";
 import { GrpcCode, GrpcStatusError, type Metadata, type RawClientReceiver, type RawClientStream } from "./types.ts";
 
 export interface RawPlan {
@@ -24,6 +25,7 @@ interface Held {
 
 export class RawCall implements RawClientStream, AttemptEvents {
   readonly onHeaders = null;
+  readonly parts: PartTaker | null;
   readonly #plan: RawPlan;
   readonly #receiver: RawClientReceiver;
   #stream: ClientHttp2Stream | null = null;
@@ -38,6 +40,7 @@ export class RawCall implements RawClientStream, AttemptEvents {
   constructor(plan: RawPlan, receiver: RawClientReceiver) {
     this.#plan = plan;
     this.#receiver = receiver;
+    this.parts = receiver.parts;
     const { signal, timeoutMs, clock } = plan;
     if (signal?.aborted) {
       queueMicrotask(() => this.#conclude(statusOfAbort(signal)));

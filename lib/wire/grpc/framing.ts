@@ -6,6 +6,8 @@ import { GrpcCode, GrpcStatusError } from "./types.ts";
 export type Compression = "identity" | "gzip";
 
 const prefixBytes = 5;
+/** Announced messages up to this size get their memory at once; for more the bytes must come first. */
+const assemblyMaxBytes = 128 * 1024;
 
 /** What `grpc-encoding` names, or null when we cannot decode it. */
 export function compressionOf(header: string | undefined): Compression | null {
@@ -26,6 +28,13 @@ export function encodeFrame(message: Uint8Array, maxSendBytes: number): Buffer {
   return frame;
 }
 
+/** Takes long messages as they come, so that nobody has to put them together. */
+export interface PartTaker {
+  /** Whether to take the message of `length` bytes that begins with `start`, which is not all of it: then `part` gets all its bytes, these first. */
+  begin(start: Buffer, length: number): boolean;
+  part(bytes: Buffer): void;
+}
+
 /** Incremental decoder of one direction of one call. Every method throws GrpcStatusError, after which the decoder is spent. */
 export class FrameDecoder {
   readonly #maxReceiveBytes: number;
@@ -34,10 +43,17 @@ export class FrameDecoder {
   #heldBytes = 0;
   /** Bytes without which there is no next message; more than the prefix once the length is known. */
   #neededBytes = prefixBytes;
+  /** Where a message of moderate size is put together as it comes, so that the chunks it came in are free at once. */
+  #assembly: Buffer | null = null;
+  #assembled = 0;
+  readonly #parts: PartTaker | null;
+  /** Bytes of the message in parts that are still to come. */
+  #partsLeft = 0;
 
-  constructor(maxReceiveBytes: number, compression: Compression = "identity") {
+  constructor(maxReceiveBytes: number, compression: Compression = "identity", parts: PartTaker | null = null) {
     this.#maxReceiveBytes = maxReceiveBytes;
     this.#compression = compression;
+    this.#parts = parts;
   }
 
   /** A client learns the encoding with the response headers. */
@@ -47,8 +63,32 @@ export class FrameDecoder {
 
   /** Calls `emit` for every message that `chunk` completes. */
   push(chunk: Buffer, emit: (message: Uint8Array) => void): void {
-    const bytes = this.#join(chunk);
-    if (bytes === null) return;
+    if (this.#partsLeft > 0) {
+      const taken = this.#part(chunk, this.#partsLeft);
+      if (taken < chunk.length) this.#read(chunk.subarray(taken), emit);
+      return;
+    }
+    if (this.#assembly === null) {
+      const bytes = this.#join(chunk);
+      if (bytes !== null) this.#read(bytes, emit);
+      return;
+    }
+    const assembly = this.#assembly;
+    const taken = chunk.copy(assembly, this.#assembled);
+    this.#assembled += taken;
+    if (this.#assembled < assembly.length) return;
+    this.#assembly = null;
+    this.#read(assembly, emit);
+    if (taken < chunk.length) this.#read(chunk.subarray(taken), emit);
+  }
+
+  /** To be called when the stream ends: a message that began must have ended. */
+  end(): void {
+    if (this.#heldBytes === 0 && this.#assembly === null && this.#partsLeft === 0) return;
+    throw new GrpcStatusError(GrpcCode.INTERNAL, "unexpected EOF: the stream ended within a message");
+  }
+
+  #read(bytes: Buffer, emit: (message: Uint8Array) => void): void {
     let offset = 0;
     while (bytes.length - offset >= prefixBytes) {
       const flag = bytes[offset] as number;
@@ -56,6 +96,12 @@ export class FrameDecoder {
       this.#check(flag, length);
       const end = offset + prefixBytes + length;
       if (end > bytes.length) {
+        const start = bytes.subarray(offset + prefixBytes);
+        if (flag === 0 && this.#parts?.begin(start, length)) {
+          this.#neededBytes = prefixBytes;
+          this.#part(start, length);
+          return;
+        }
         this.#neededBytes = prefixBytes + length;
         break;
       }
@@ -64,12 +110,25 @@ export class FrameDecoder {
       emit(flag === 0 ? payload : this.#inflate(payload));
       offset = end;
     }
-    if (offset < bytes.length) this.#hold(offset === 0 ? bytes : bytes.subarray(offset));
+    if (offset < bytes.length) this.#keep(offset === 0 ? bytes : bytes.subarray(offset));
   }
 
-  /** To be called when the stream ends: a message that began must have ended. */
-  end(): void {
-    if (this.#heldBytes > 0) throw new GrpcStatusError(GrpcCode.INTERNAL, "unexpected EOF: the stream ended within a message");
+  #part(chunk: Buffer, left: number): number {
+    const taken = Math.min(chunk.length, left);
+    this.#partsLeft = left - taken;
+    this.#parts?.part(taken === chunk.length ? chunk : chunk.subarray(0, taken));
+    return taken;
+  }
+
+  #keep(rest: Buffer): void {
+    const needed = this.#neededBytes;
+    if (needed === prefixBytes || needed > assemblyMaxBytes) {
+      this.#hold(rest);
+      return;
+    }
+    this.#neededBytes = prefixBytes;
+    this.#assembly = Buffer.allocUnsafeSlow(needed);
+    this.#assembled = rest.copy(this.#assembly);
   }
 
   /** What is held together with `chunk`, or null while that is too little to go on. */

@@ -11,7 +11,7 @@ type RawMethod = Extract<GrpcMethod, { kind: "raw" }>;
 export function runRaw(call: ServerCall, method: RawMethod, compression: Compression, limits: ServerLimits): void {
   const { stream } = call;
   const receiver = method.open(call, new RawReplies(call));
-  const decoder = new FrameDecoder(limits.maxReceiveBytes, compression);
+  const decoder = new FrameDecoder(limits.maxReceiveBytes, compression, receiver.parts);
   const receive = (bytes: Uint8Array): void => {
     if (!call.done) receiver.onMessage(bytes);
   };

@@ -10,6 +10,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { GrpcCode } from "../../kit/errors.ts";
 import type { ForwardedCall, Unanswered } from "./forward.ts";
+import type { PartTaker } from "./framing.ts";
 
 /** gRPC metadata: lower-case keys; `-bin` values stay base64 as on the wire. Created with a null prototype. */
 export type Metadata = Record<string, string | string[]>;
@@ -112,6 +113,8 @@ export interface RawServerStream extends RawStream {
 export interface RawServerReceiver {
   /** One message; a view into what was read. */
   onMessage(bytes: Uint8Array): void;
+  /** For long messages, which then do not come by `onMessage`; a throw ends the call. */
+  readonly parts: PartTaker | null;
   /** The caller has sent everything. */
   onEnd(): void;
   /** The call has ended otherwise than by our success. */
@@ -127,6 +130,8 @@ export interface RawClientStream extends RawStream {
 export interface RawClientReceiver {
   /** One message; a view into what was read. Must not throw anything but a GrpcStatusError, which ends the call. */
   onMessage(bytes: Uint8Array): void;
+  /** For long messages, which then do not come by `onMessage`. */
+  readonly parts: PartTaker | null;
   /** Called once, last; null is OK. */
   onEnd(status: GrpcStatusError | null): void;
 }
