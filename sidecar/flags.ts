@@ -3,7 +3,7 @@
 import type { FlagRow } from "../lib/kit/flags.ts";
 
 /** "now", or what brings the effect: the flag is accepted and checked until then. */
-export type Effect = "now" | "issue 4 (identity)" | "issue 5 (Kubernetes)" | "issue 6 (core blocks, whole)" | "issue 7 (bindings)" | Later;
+export type Effect = "now" | "issue 5 (Kubernetes)" | "issue 6 (core blocks, whole)" | "issue 7 (bindings)" | Later;
 type Later = "the actors issue" | "the scheduler issue" | "the observability issue" | "never";
 
 export type DaprdFlag = FlagRow & { readonly effect: Effect };
@@ -115,30 +115,30 @@ export const daprdFlags: readonly DaprdFlag[] = Object.freeze([
     kind: "string",
     default: "",
     help: "Address of the sentry certificate authority",
-    effect: "issue 4 (identity)",
+    effect: "now",
   },
   {
     name: "control-plane-trust-domain",
     kind: "string",
     default: "localhost",
     help: "Trust domain of the control plane",
-    effect: "issue 4 (identity)",
+    effect: "now",
   },
   {
     name: "control-plane-namespace",
     kind: "string",
     default: "default",
     help: "Namespace of the control plane",
-    effect: "issue 4 (identity)",
+    effect: "now",
   },
   {
     name: "sentry-request-jwt-audiences",
     kind: "strings",
     default: [],
     help: "Audiences to ask for in the JWT that sentry issues; the trust domain when empty",
-    effect: "issue 4 (identity)",
+    effect: "now",
   },
-  { name: "enable-mtls", kind: "bool", default: false, help: "Mutual TLS between sidecars", effect: "issue 4 (identity)" },
+  { name: "enable-mtls", kind: "bool", default: false, help: "Mutual TLS between sidecars", effect: "now" },
   {
     name: "allowed-origins",
     kind: "string",
@@ -330,11 +330,11 @@ export const daprdEnvironment: readonly EnvironmentRow[] = Object.freeze([
     help: "Folder of the sockets of pluggable components, `/tmp/dapr-components-sockets` when unset",
     effect: "issue 6 (core blocks, whole)",
   },
-  { name: "DAPR_TRUST_ANCHORS", help: "Root certificates of the mesh, PEM", effect: "issue 4 (identity)" },
-  { name: "DAPR_CONTROLPLANE_NAMESPACE", help: "Used when --control-plane-namespace is not given", effect: "issue 4 (identity)" },
-  { name: "DAPR_CONTROLPLANE_TRUST_DOMAIN", help: "Used when --control-plane-trust-domain is not given", effect: "issue 4 (identity)" },
-  { name: "DAPR_SENTRY_TOKEN_FILE", help: "File with the token that is shown to sentry", effect: "issue 4 (identity)" },
-  { name: "SENTRY_LOCAL_IDENTITY", help: "Identity asked of sentry instead of namespace and app id", effect: "issue 4 (identity)" },
+  { name: "DAPR_TRUST_ANCHORS", help: "Root certificates of the mesh, PEM", effect: "now" },
+  { name: "DAPR_CONTROLPLANE_NAMESPACE", help: "Used when --control-plane-namespace is not given", effect: "now" },
+  { name: "DAPR_CONTROLPLANE_TRUST_DOMAIN", help: "Used when --control-plane-trust-domain is not given", effect: "now" },
+  { name: "DAPR_SENTRY_TOKEN_FILE", help: "File with the token that is shown to sentry", effect: "now" },
+  { name: "SENTRY_LOCAL_IDENTITY", help: "Identity asked of sentry instead of namespace and app id", effect: "now" },
   {
     name: "DAPR_UNSAFE_SKIP_CONTAINER_UID_GID_CHECK",
     help: "`true` lets the sidecar run as root in Kubernetes",

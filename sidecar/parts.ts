@@ -49,8 +49,12 @@ const userAgent = `outrigger-daprd/${daprVersion}`;
 /** For one connection to another sidecar; retries dial anew. */
 const peerDialTimeoutMs = 5_000;
 
-/** Nothing is contacted before its `start`. */
+/** Throws when mTLS is asked for without what it needs. Nothing is contacted before its `start`. */
 export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings): Security {
+  if (config.mtls && config.trustAnchorsPem.trim() === "") {
+    throw new Error("--enable-mtls without trust anchors: set DAPR_TRUST_ANCHORS to the root certificates of the mesh, sentry's ca.crt");
+  }
+  if (config.mtls && config.sentryAddress === "") throw new Error("--enable-mtls without a sentry: set --sentry-address to its host:port");
   return createSecurity({
     mtls: config.mtls,
     mode: config.mode,
@@ -69,7 +73,10 @@ export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings
 }
 
 /** Rejects when a setting asks for a protection that does not exist yet. */
-export async function readConfiguration({ config, around }: Workshop, signal: AbortSignal): Promise<Configuration> {
+export async function readConfiguration(
+  { config, around }: Pick<Workshop, "config" | "around">,
+  signal: AbortSignal,
+): Promise<Configuration> {
   const { env, log } = around;
   const configuration = await loadConfiguration({ paths: config.configPaths, files: diskFiles, env, log }, signal);
   log.info(`Enabled features: ${enabledFeatures(configuration).join(" ")}`);

@@ -87,11 +87,11 @@ class SidecarRuntime implements Runtime {
     this.#log.info(`${config.mode} mode configured`);
     this.#log.info(`app id: ${config.appId}`);
     const onClose = (name: string, close: () => Promise<void>) => this.#closers.push({ name, close });
+    const configuration = await readConfiguration({ config, around }, signal);
     const security = makeSecurity(config, around);
     onClose("security", async () => security.stop());
     const workshop: Workshop = { config, around, security, instanceId: randomUUID(), onClose };
 
-    const configuration = await readConfiguration(workshop, signal);
     const authorize = makeAuthorize(workshop, configuration);
     const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
     const metricsServer = await serveMetrics(workshop, metrics);

@@ -36,8 +36,6 @@ test("tests observe only flags and variables that exist", () => {
 
 /** A value other than the default. */
 function someValue({ name, kind }: DaprdFlag): FlagValue {
-  // Without a certificate authority mutual TLS cannot be had: asking for it is refused (command-line.test.ts).
-  if (name === "enable-mtls") return "false";
   if (name === "profile-port") return "0";
   if (name.endsWith("-address")) return "127.0.0.1:1";
   switch (kind) {
