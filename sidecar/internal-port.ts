@@ -1,5 +1,5 @@
 // The default port of the internal gRPC server: the same across restarts of one app in one place, so that cached
-// addresses stay right (inventory §4.2).
+// addresses stay right (inventory §4.2). The same port as a Go daprd in that place.
 import { createHash } from "node:crypto";
 
 const lowest = 47_300;
@@ -14,5 +14,5 @@ export interface Place {
 
 export function stablePort({ appId, workingDirectory, userId, hostName }: Place): number {
   const digest = createHash("sha256").update(`${appId}|${workingDirectory}|${userId}|${hostName}`).digest();
-  return (digest.readUInt16BE(0) % (highest - lowest)) + lowest;
+  return (digest.readUInt16LE(0) % (highest - lowest)) + lowest;
 }

@@ -49,13 +49,19 @@ observes(
 
 observes(["dapr-internal-grpc-port"], "without it, the port is the same after a restart", async () => {
   using folder = new Folder("cwd");
-  const chosenPort = async () => {
-    await using sidecar = await daprd({ appId: "restarted", cwd: folder.path, flags: { "dapr-internal-grpc-port": null } });
-    return /running on :(\d+)/.exec(await sidecar.program.line(/Internal gRPC server is running on/))?.[1];
+  const chosenPort = async (appId: string) => {
+    await using sidecar = await daprd({ appId, cwd: folder.path, flags: { "dapr-internal-grpc-port": null } });
+    return Number(/running on :(\d+)/.exec(await sidecar.program.line(/Internal gRPC server is running on/))?.[1]);
   };
-  const first = await chosenPort();
-  assert.notEqual(first, undefined);
-  assert.equal(await chosenPort(), first);
+  // A stable port lies at 47300 or above; one that somebody else holds at the moment is replaced by any free one.
+  let appId = "restarted-0";
+  let first = await chosenPort(appId);
+  for (let other = 1; first < 47_300 && other < 8; other++) {
+    appId = `restarted-${other}`;
+    first = await chosenPort(appId);
+  }
+  assert.ok(first >= 47_300);
+  assert.equal(await chosenPort(appId), first);
 });
 
 observes(["dapr-public-port", "dapr-public-listen-address"], "serves probes and metadata without a token, and nothing else", async () => {
