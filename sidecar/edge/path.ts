@@ -24,15 +24,20 @@ export function parseTarget(target: string): Target {
   return { path: cleanPath(path), query: queryAt < 0 ? "" : rest.slice(queryAt + 1) };
 }
 
-/** Resolves `//`, `.` and `..` segments of an absolute path; never climbs above the root. */
+/**
+ * Resolves `//`, `.` and `..` segments of an absolute path; never climbs above the root. The method of an invocation is a
+ * path of its own: what follows `/v1.0/invoke/<id>/method` reaches that app or nobody, neither another app nor our other APIs.
+ */
 export function cleanPath(path: string): string {
   if (!path.includes("//") && !path.includes("/.")) return path;
   const kept: string[] = [];
   const segments = path.split("/");
+  let floor = 0;
   for (const segment of segments) {
     if (segment === "" || segment === ".") continue;
-    if (segment === "..") kept.pop();
-    else kept.push(segment);
+    if (segment !== "..") kept.push(segment);
+    else if (kept.length > floor) kept.pop();
+    if (floor === 0 && segment === "method" && kept.length > 3 && kept[0] === "v1.0" && kept[1] === "invoke") floor = kept.length;
   }
   const last = segments.at(-1);
   const trailing = kept.length > 0 && (last === "" || last === "." || last === "..") ? "/" : "";

@@ -19,6 +19,9 @@ const reaches: readonly (readonly [method: string, path: string])[] = [
   ["admin%2f%2e%2e%2fpublic", "/public"],
   ["a/%252e%252e/public", "/public"],
   ["%2e%2e/%2e%2e/public", "/public"],
+  ["a/../../public", "/public"],
+  ["a/../../../other/method/public", "/other/method/public"],
+  ["../../../metadata", "/metadata"],
   ["public//orders", "/public/orders"],
   ["public/./orders", "/public/orders"],
   ["newOrdeR", "/newOrdeR"],
@@ -77,7 +80,7 @@ describe("methods of service invocation", () => {
   ];
 
   for (const [method, path] of reaches) {
-    // A literal `..` in a URL is the URL's own, and resolved before its route is looked for.
+    // A literal `..` is resolved before the route is looked for, yet never past the `method` of an invocation.
     test(`${method} reaches the app as ${path}, by whichever way`, async () => {
       for (const way of ways(method)) {
         const reply = await rawHttp(way.port, requestText(way.line, way.headers));
