@@ -13,6 +13,8 @@ export interface Surroundings extends Terminal {
   readonly pid: number;
   /** The sidecar's launcher. */
   readonly daprd: string;
+  /** The certificate authority's launcher. */
+  readonly sentry: string;
   readonly version: string;
   /** Calls back on every request to stop: Ctrl-C, SIGTERM, a closed terminal. */
   readonly onStop: (listener: (reason: string) => void) => void;

@@ -51,6 +51,7 @@ function surroundings(): Surroundings {
     cwd: process.cwd(),
     pid: process.pid,
     daprd: process.env.OUTRIGGER_DAPRD || packagePath("bin/daprd"),
+    sentry: packagePath("bin/sentry"),
     version: packageVersion(),
     onStop(listener) {
       for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => listener(`received ${name}`));

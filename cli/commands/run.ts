@@ -6,7 +6,8 @@ import { systemClock } from "../../lib/kit/clock.ts";
 import { type Command, type Mark, type Surroundings, statusLine } from "../console.ts";
 import { type FlagSpec, type Flags, flagsHelp, parseFlags, UsageError } from "../flags.ts";
 import { Guard } from "../process/guard.ts";
-import { homeAt, prepareHome } from "../run/home.ts";
+import { type Home, homeAt, prepareHome } from "../run/home.ts";
+import { LocalSentry, type LocalSentryOptions } from "../run/local-sentry.ts";
 import { wantsColour } from "../run/logs.ts";
 import { type AppPlan, planProblems } from "../run/plan.ts";
 import { settings } from "../run/settings.ts";
@@ -25,6 +26,11 @@ const flags: readonly FlagSpec[] = [
   { name: "dapr-internal-grpc-port", short: "I", kind: "number", help: "Port between sidecars (default: a free one)" },
   { name: "metrics-port", short: "M", kind: "number", help: "Port of the sidecar's metrics (default: a free one)" },
   { name: "profile-port", kind: "number", help: "Port of the profiler (default: a free one)" },
+  {
+    name: "enable-mtls",
+    kind: "boolean",
+    help: "Mutual TLS between sidecars, with a certificate authority of this run over ~/.outrigger/certs",
+  },
   ...settings,
   { name: "runtime-path", kind: "string", help: "Folder that holds .outrigger instead of the home folder" },
   { name: "kubernetes", short: "k", kind: "boolean", hidden: true, help: "Run the template on Kubernetes" },
@@ -80,23 +86,29 @@ async function supervise(plans: readonly AppPlan[], template: Template | null, g
   const home = homeAt(around.env, given.string("runtime-path"));
   prepareHome(home);
   const guard = new Guard();
-  const context = {
-    daprd: around.daprd,
-    defaults: home,
-    env: around.env,
-    clock: systemClock,
-    guard,
-    cliPid: around.pid,
-    template,
-    colour,
-    print: around.out,
-    say,
-  };
-  const supervisor = await Supervisor.prepare(plans, context, home.instances);
-  around.onStop((reason) => supervisor.stop(reason));
-  const code = await supervisor.run(home.instances);
-  say(code === 0 ? "done" : "fail", code === 0 ? "Everything stopped." : `Everything stopped; exit code ${code}.`);
-  return code;
+  const shared = { env: around.env, clock: systemClock, guard, print: around.out, say };
+  const sentry = given.boolean("enable-mtls") === true ? await startSentry(around, home, shared) : null;
+  try {
+    const mesh = sentry?.identity ?? null;
+    const context = { ...shared, mesh, daprd: around.daprd, defaults: home, cliPid: around.pid, template, colour };
+    const supervisor = await Supervisor.prepare(plans, context, home.instances);
+    around.onStop((reason) => supervisor.stop(reason));
+    const code = await supervisor.run(home.instances);
+    say(code === 0 ? "done" : "fail", code === 0 ? "Everything stopped." : `Everything stopped; exit code ${code}.`);
+    return code;
+  } finally {
+    // After the sidecars, which may renew while they drain.
+    await sentry?.stop();
+  }
+}
+
+function startSentry(
+  around: Surroundings,
+  home: Home,
+  shared: Omit<LocalSentryOptions, "sentry" | "directory" | "configFile">,
+): Promise<LocalSentry> {
+  if (!existsSync(around.sentry)) throw new UsageError(`no certificate authority at ${around.sentry}: run "make build"`);
+  return LocalSentry.start({ ...shared, sentry: around.sentry, directory: home.certificates, configFile: home.configFile });
 }
 
 function readTemplate(path: string): Template {

@@ -6,7 +6,16 @@ import { Child, describeExit, type Exit, shellCode } from "../process/child.ts";
 import type { Guard } from "../process/guard.ts";
 import { startToken } from "../process/proc.ts";
 import { linePrefix, logFilePath, ProgramLog } from "./logs.ts";
-import { type AppPlan, appEnv, type Defaults, type LogDestination, type Ports, sidecarArgs, sidecarEnv } from "./plan.ts";
+import {
+  type AppPlan,
+  appEnv,
+  type Defaults,
+  type LogDestination,
+  type MeshIdentity,
+  type Ports,
+  sidecarArgs,
+  sidecarEnv,
+} from "./plan.ts";
 import { putMetadata, type SidecarAddress, sidecarAddress, untilOutboundReady } from "./sidecar-client.ts";
 
 /** How long the sidecar may take to be ready. Dapr's CLI waits as long. */
@@ -20,6 +29,8 @@ const tailLines = 10;
 export interface RunContext {
   readonly daprd: string;
   readonly defaults: Defaults;
+  /** Null without mTLS. */
+  readonly mesh: MeshIdentity | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly guard: Guard;
@@ -142,10 +153,10 @@ export class AppRun {
   }
 
   async #startSidecar(log: ProgramLog): Promise<Child> {
-    const { daprd, defaults, env, guard, clock } = this.#context;
-    const args = sidecarArgs(this.plan, this.ports, defaults);
+    const { daprd, defaults, mesh, env, guard, clock } = this.#context;
+    const args = sidecarArgs(this.plan, this.ports, defaults, mesh);
     const child = await Child.start(
-      { command: daprd, args, cwd: this.plan.workDir, env: { ...env, ...sidecarEnv(this.plan, env) }, inheritStdin: false },
+      { command: daprd, args, cwd: this.plan.workDir, env: { ...env, ...sidecarEnv(this.plan, env, mesh) }, inheritStdin: false },
       guard,
       clock,
     );

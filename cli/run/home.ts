@@ -12,13 +12,21 @@ export interface Home extends Defaults {
   readonly root: string;
   /** State files of running instances. */
   readonly instances: string;
+  /** The certificate authority of runs with --enable-mtls; made by the first. */
+  readonly certificates: string;
 }
 
 /** Where the home is; nothing is created. */
 export function homeAt(env: Readonly<Record<string, string | undefined>>, runtimePath: string | undefined): Home {
   const parent = runtimePath ?? env.DAPR_RUNTIME_PATH;
   const root = env.OUTRIGGER_HOME || join(parent || homedir(), ".outrigger");
-  return { root, resourcesPath: join(root, "resources"), configFile: join(root, "config.yaml"), instances: join(root, "run") };
+  return {
+    root,
+    resourcesPath: join(root, "resources"),
+    configFile: join(root, "config.yaml"),
+    instances: join(root, "run"),
+    certificates: join(root, "certs"),
+  };
 }
 
 /** Creates what is missing; safe when several runs do it at once. */

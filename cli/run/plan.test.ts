@@ -26,7 +26,7 @@ function values(args: readonly string[], flag: string): string[] {
 }
 
 test("a bare plan gets the defaults and all ports", () => {
-  const args = sidecarArgs(base, ports, defaults);
+  const args = sidecarArgs(base, ports, defaults, null);
   assert.deepEqual(values(args, "--app-id"), ["shop"]);
   assert.deepEqual(values(args, "--app-port"), ["6001"]);
   assert.deepEqual(values(args, "--dapr-http-port"), ["1"]);
@@ -39,7 +39,7 @@ test("a bare plan gets the defaults and all ports", () => {
 });
 
 test("the user's resources replace the defaults, the user's configuration is merged over ours", () => {
-  const args = sidecarArgs({ ...base, resourcesPaths: ["/a", "/b"], configFiles: ["/c"] }, ports, defaults);
+  const args = sidecarArgs({ ...base, resourcesPaths: ["/a", "/b"], configFiles: ["/c"] }, ports, defaults, null);
   assert.deepEqual(values(args, "--resources-path"), ["/a", "/b"]);
   assert.deepEqual(values(args, "--config"), ["/home/config.yaml", "/c"]);
 });
@@ -51,7 +51,7 @@ test("settings become daprd's flags", () => {
     "enable-app-health-check": "false",
     "placement-host-address": "here",
   };
-  const args = sidecarArgs({ ...base, appPort: null, settings }, ports, defaults);
+  const args = sidecarArgs({ ...base, appPort: null, settings }, ports, defaults, null);
   assert.deepEqual(values(args, "--log-level"), ["debug"]);
   assert.ok(args.includes("--enable-api-logging"));
   assert.ok(args.includes("--enable-app-health-check=false"));
@@ -60,7 +60,7 @@ test("settings become daprd's flags", () => {
 });
 
 test("profiling brings its port", () => {
-  const args = sidecarArgs({ ...base, settings: { "enable-profiling": "true" } }, ports, defaults);
+  const args = sidecarArgs({ ...base, settings: { "enable-profiling": "true" } }, ports, defaults, null);
   assert.deepEqual(values(args, "--profile-port"), ["5"]);
 });
 
@@ -72,8 +72,8 @@ test("the app's environment tells it where its sidecar is, over what the templat
 });
 
 test("the sidecar advertises loopback unless told otherwise", () => {
-  assert.deepEqual(sidecarEnv(base, {}), { DAPR_HOST_IP: "127.0.0.1", COLOUR: "red" });
-  assert.equal(sidecarEnv(base, { DAPR_HOST_IP: "10.0.0.1" }).DAPR_HOST_IP, "10.0.0.1");
+  assert.deepEqual(sidecarEnv(base, {}, null), { DAPR_HOST_IP: "127.0.0.1", COLOUR: "red" });
+  assert.equal(sidecarEnv(base, { DAPR_HOST_IP: "10.0.0.1" }, null).DAPR_HOST_IP, "10.0.0.1");
 });
 
 test("all problems of the plans are found", () => {
@@ -92,4 +92,12 @@ test("addresses get the service's port when they have none", () => {
   assert.equal(withPort("a:1, b", 50005), "a:1,b:50005");
   assert.equal(withPort("[::1]", 50005), "[::1]:50005");
   assert.equal(withPort("[::1]:9", 50005), "[::1]:9");
+});
+
+test("with mTLS the sidecar is told of sentry and whom to trust, the app is not", () => {
+  const mesh = { sentryAddress: "127.0.0.1:50001", trustAnchorsPem: "PEM" };
+  assert.match(sidecarArgs(base, ports, defaults, mesh).join(" "), /--enable-mtls --sentry-address 127\.0\.0\.1:50001/);
+  assert.doesNotMatch(sidecarArgs(base, ports, defaults, null).join(" "), /mtls|sentry/);
+  assert.equal(sidecarEnv({ ...base, env: { DAPR_TRUST_ANCHORS: "other" } }, {}, mesh).DAPR_TRUST_ANCHORS, "PEM");
+  assert.equal(appEnv(base, ports).DAPR_TRUST_ANCHORS, undefined);
 });

@@ -36,8 +36,14 @@ export interface Defaults {
   readonly configFile: string;
 }
 
+/** What a sidecar must know to get its certificate. */
+export interface MeshIdentity {
+  readonly sentryAddress: string;
+  readonly trustAnchorsPem: string;
+}
+
 /** daprd's arguments. */
-export function sidecarArgs(plan: AppPlan, ports: Ports, defaults: Defaults): string[] {
+export function sidecarArgs(plan: AppPlan, ports: Ports, defaults: Defaults, mesh: MeshIdentity | null): string[] {
   const args = ["--app-id", plan.appId];
   args.push("--dapr-http-port", String(ports.http), "--dapr-grpc-port", String(ports.grpc));
   args.push("--dapr-internal-grpc-port", String(ports.internalGrpc), "--metrics-port", String(ports.metrics));
@@ -45,6 +51,7 @@ export function sidecarArgs(plan: AppPlan, ports: Ports, defaults: Defaults): st
   if (plan.settings["enable-profiling"] === "true") args.push("--profile-port", String(ports.profile));
   for (const path of plan.resourcesPaths ?? [defaults.resourcesPath]) args.push("--resources-path", path);
   for (const file of [defaults.configFile, ...plan.configFiles]) args.push("--config", file);
+  if (mesh !== null) args.push("--enable-mtls", "--sentry-address", mesh.sentryAddress);
   for (const setting of settings) args.push(...settingArgs(setting, plan.settings[setting.name]));
   return args;
 }
@@ -69,9 +76,14 @@ export function appEnv(plan: AppPlan, ports: Ports): Record<string, string> {
   };
 }
 
-/** What the sidecar finds in its environment on top of ours: the template's variables, and loopback as the advertised address. */
-export function sidecarEnv(plan: AppPlan, ours: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return { DAPR_HOST_IP: ours.DAPR_HOST_IP || "127.0.0.1", ...plan.env };
+/** What the sidecar finds in its environment on top of ours: the template's variables, trust anchors, and loopback as the advertised address. */
+export function sidecarEnv(
+  plan: AppPlan,
+  ours: Readonly<Record<string, string | undefined>>,
+  mesh: MeshIdentity | null,
+): Record<string, string> {
+  const anchors = mesh === null ? {} : { DAPR_TRUST_ANCHORS: mesh.trustAnchorsPem };
+  return { DAPR_HOST_IP: ours.DAPR_HOST_IP || "127.0.0.1", ...plan.env, ...anchors };
 }
 
 /** Everything that would make this set of plans fail, in words for the user; empty when they are good. */
