@@ -4,13 +4,14 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../lib/kit/errors.ts";
 import { outriggerVersion } from "../lib/kit/version.ts";
 import { listCommand } from "./commands/list.ts";
+import { mtlsCommand } from "./commands/mtls.ts";
 import { runCommand } from "./commands/run.ts";
 import { stopCommand } from "./commands/stop.ts";
 import type { Command, Surroundings } from "./console.ts";
 import { UsageError } from "./flags.ts";
 import { TemplateError } from "./run/template.ts";
 
-const commands: readonly Command[] = [runCommand, stopCommand, listCommand];
+const commands: readonly Command[] = [runCommand, stopCommand, listCommand, mtlsCommand];
 
 const help = `Outrigger runs apps with a Dapr-compatible sidecar beside each.
 

@@ -1,11 +1,12 @@
 // `outrigger run --enable-mtls`: two runs of one home are one mesh over mutual TLS, whose authority each starts and ends.
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { foreignDaprd } from "../../harness/daprd.ts";
 import { Folder } from "../../harness/folder.ts";
-import { outrigger } from "../../harness/outrigger.ts";
+import { outrigger, outriggerDone } from "../../harness/outrigger.ts";
 import { reservePorts } from "../../harness/ports.ts";
 import type { Program } from "../../harness/program.ts";
 import { appSource } from "./fixtures.ts";
@@ -45,9 +46,25 @@ test("two runs find and trust each other; nothing speaks plain text; sentry ends
   assert.doesNotMatch(await plainAnswer(internalPort), /^0000..04/, "HTTP/2 SETTINGS in plain text");
   assert.equal(statSync(home.file("home/certs")).mode & 0o077, 0);
   assert.equal(statSync(home.file("home/certs/issuer.key")).mode & 0o077, 0);
+  const expiry = await outriggerDone(["mtls", "expiry"], { home });
+  assert.match(expiry.output, /^Root certificate expires in 36\d\d days.*\nIssuer certificate expires in \d+ days/);
+  assert.deepEqual((await outriggerDone(["mtls", "export", "-o", "copy"], { home })).code, 0);
+  assert.equal(readFileSync(home.file("copy/issuer.key"), "utf8"), readFileSync(home.file("home/certs/issuer.key"), "utf8"));
+  assert.equal((await outriggerDone(["mtls", "check"], { home })).code, 0);
   for (const program of [caller, shop]) {
     program.signal("SIGTERM");
     assert.equal((await program.exited(30_000)).code, 0);
     assert.doesNotMatch(program.output, /The certificate authority ended/);
   }
+  const other = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" });
+  home.write("home/certs/issuer.key", String(other));
+  const bad = await outriggerDone(["mtls", "check"], { home });
+  assert.deepEqual([bad.code, bad.output], [1, "❌ issuer.key is not the key of the issuer certificate"]);
+});
+
+test("without an authority the commands say what makes one", async () => {
+  using home = new Folder("cli-mtls");
+  const { code, output } = await outriggerDone(["mtls", "check"], { home });
+  assert.equal(code, 1);
+  assert.match(output, /no ca\.crt, issuer\.crt, issuer\.key in .*: outrigger run --enable-mtls makes them/);
 });
