@@ -5,6 +5,7 @@ import { findDriver } from "../components/registry.ts";
 import { daprVersion } from "../lib/kit/version.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
 import { createSecurity, type Security } from "../lib/security/security.ts";
+import type { Metrics } from "../lib/telemetry/metrics.ts";
 import { connectGrpc } from "../lib/wire/grpc/client.ts";
 import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
 import type { SecureConnect } from "../lib/wire/secure.ts";
@@ -50,12 +51,12 @@ const userAgent = `outrigger-daprd/${daprVersion}`;
 const peerDialTimeoutMs = 5_000;
 
 /** Throws when mTLS is asked for without what it needs. Nothing is contacted before its `start`. */
-export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings): Security {
+export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings, metrics: Pick<Metrics, "certificate">): Security {
   if (config.mtls && config.trustAnchorsPem.trim() === "") {
     throw new Error("--enable-mtls without trust anchors: set DAPR_TRUST_ANCHORS to the root certificates of the mesh, sentry's ca.crt");
   }
   if (config.mtls && config.sentryAddress === "") throw new Error("--enable-mtls without a sentry: set --sentry-address to its host:port");
-  return createSecurity({
+  const security = createSecurity({
     mtls: config.mtls,
     mode: config.mode,
     appId: config.appId,
@@ -69,7 +70,14 @@ export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings
     jwtAudiences: config.sentryJwtAudiences,
     log: log.scope("dapr.runtime.security"),
     clock,
+    onRenewalFailed: () => metrics.certificate("failed"),
   });
+  let outcome: "first" | "renewed" = "first";
+  security.onIdentity(() => {
+    metrics.certificate(outcome);
+    outcome = "renewed";
+  });
+  return security;
 }
 
 /** Rejects when a setting asks for a protection that does not exist yet. */

@@ -88,12 +88,12 @@ class SidecarRuntime implements Runtime {
     this.#log.info(`app id: ${config.appId}`);
     const onClose = (name: string, close: () => Promise<void>) => this.#closers.push({ name, close });
     const configuration = await readConfiguration({ config, around }, signal);
-    const security = makeSecurity(config, around);
+    const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
+    const security = makeSecurity(config, around, metrics);
     onClose("security", async () => security.stop());
     const workshop: Workshop = { config, around, security, instanceId: randomUUID(), onClose };
 
     const authorize = makeAuthorize(workshop, configuration);
-    const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
     const metricsServer = await serveMetrics(workshop, metrics);
     if (metricsServer) this.#servers.push(metricsServer);
     // Without an identity nothing of ours may be reachable.

@@ -1,9 +1,11 @@
-// The metrics of the sidecar so far: the process's, and error codes. Dapr's others (inventory §8.1) come with telemetry.
+// The metrics of the sidecar so far: the process's, error codes, and certificates. Dapr's others (inventory §8.1) come with telemetry.
 import { errorCategory } from "./error-category.ts";
 
 export interface Metrics {
   /** An answer with this errorCode went out; counted only with `recordErrorCodes`. */
   readonly errorCode: ((code: string, category?: string) => void) | null;
+  /** A certificate came, the first or a renewed one; or an attempt to get one failed. */
+  readonly certificate: (outcome: "first" | "renewed" | "failed") => void;
   /** Prometheus text exposition format, version 0.0.4. */
   text(): Promise<string>;
 }
@@ -17,6 +19,7 @@ export interface MetricsOptions {
 /** Loads the collector with the first scrape: a sidecar that nobody watches does not pay for it. */
 export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metrics {
   const errorCodes = new Map<string, { readonly category: string; count: number }>();
+  const certificates: CertificateCounts = { first: 0, renewed: 0, failed: 0 };
   let registry: Promise<{ metrics(): Promise<string> }> | null = null;
   return {
     errorCode: recordErrorCodes
@@ -26,14 +29,23 @@ export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metr
           else errorCodes.set(code, { category, count: 1 });
         }
       : null,
+    certificate(outcome) {
+      certificates[outcome]++;
+    },
     async text() {
-      registry ??= newRegistry(appId, errorCodes);
+      registry ??= newRegistry(appId, errorCodes, certificates);
       return (await registry).metrics();
     },
   };
 }
 
-async function newRegistry(appId: string, errorCodes: ReadonlyMap<string, { readonly category: string; readonly count: number }>) {
+type CertificateCounts = Record<"first" | "renewed" | "failed", number>;
+
+async function newRegistry(
+  appId: string,
+  errorCodes: ReadonlyMap<string, { readonly category: string; readonly count: number }>,
+  certificates: Readonly<CertificateCounts>,
+) {
   // The package is CommonJS: bundled, its members hang on the default export.
   const { Counter, Registry, collectDefaultMetrics } = (await import("prom-client")).default;
   const registry = new Registry();
@@ -48,5 +60,27 @@ async function newRegistry(appId: string, errorCodes: ReadonlyMap<string, { read
       for (const [code, { category, count }] of errorCodes) this.inc({ app_id: appId, category, error_code: code }, count);
     },
   });
+  const counted: readonly (readonly [name: string, help: string, count: () => number])[] = [
+    ["init_total", "1 once the sidecar has its identity.", () => certificates.first],
+    [
+      "workload_cert_rotated_total",
+      "Certificates received from sentry, the first one too.",
+      () => certificates.first + certificates.renewed,
+    ],
+    ["workload_cert_rotated_fail_total", "Attempts to get a certificate that failed.", () => certificates.failed],
+  ];
+  for (const [name, help, count] of counted) {
+    new Counter({
+      name: `dapr_runtime_mtls_${name}`,
+      help,
+      labelNames: ["app_id"],
+      registers: [registry],
+      collect() {
+        this.reset();
+        // A counter that never counted has no sample, as in Dapr.
+        if (count() > 0) this.inc({ app_id: appId }, count());
+      },
+    });
+  }
   return registry;
 }

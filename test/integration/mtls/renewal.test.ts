@@ -54,6 +54,11 @@ test("certificates of three seconds are renewed under load without a failed call
   });
   assert.deepEqual(failures, []);
   assert.ok(calls > 100, `only ${calls} calls`);
+  const metrics = await (await fetch(`http://127.0.0.1:${caller.metricsPort}/`)).text();
+  const counted = (name: string) =>
+    Number(new RegExp(`^dapr_runtime_mtls_${name}\\{app_id="${caller.appId}"\\} (\\d+)$`, "m").exec(metrics)?.[1]);
+  assert.equal(counted("init_total"), 1);
+  assert.ok(counted("workload_cert_rotated_total") >= 4, metrics);
   // A sidecar that comes now has only fresh certificates to check.
   const late = await mesh.sidecar();
   assert.equal((await late.fetch(`/v1.0/invoke/${http.appId}/method/orders/1`)).status, 200);
