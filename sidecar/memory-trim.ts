@@ -4,8 +4,8 @@ import type { Clock, Timer } from "../lib/kit/clock.ts";
 
 /** Growth over the floor that makes a collection worth its pause. */
 const growthMinBytes = 24 * 1024 * 1024;
-/** Above this share of busy time nobody is idle, and a pause would be felt. */
-const busyMax = 0.3;
+/** Above this share of busy time somebody is being served, and a pause would be felt. */
+const busyMax = 0.15;
 const lookEveryMs = 5_000;
 
 export interface TrimState {
