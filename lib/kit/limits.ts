@@ -2,8 +2,6 @@
 
 /** Trace and error texts longer than this are cut before they enter a google.rpc ErrorInfo (Dapr's limit). */
 export const errorInfoMessageMaxChars = 63;
-/** A single HTTP header value we generate from component metadata. */
-export const headerValueMaxBytes = 8 * 1024;
 /** JSON nesting we accept from the wire: deeper is an attack, not data. */
 export const jsonMaxDepth = 256;
 /** In-flight frames per streamed internal call (bytes buffered per direction before we stop reading). */

@@ -56,8 +56,6 @@ export interface Route {
   readonly handle: (request: HttpRequest) => Promise<Reply> | Reply;
   /** Health routes: no API list filters them. */
   readonly alwaysAllowed?: boolean;
-  /** Health routes: no API token needed for GET. */
-  readonly unauthenticated?: boolean;
   /** Also served on the public port. */
   readonly public?: boolean;
   /** Kept out of API logs when omitHealthChecks is set. */

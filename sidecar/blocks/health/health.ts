@@ -38,7 +38,6 @@ function route(path: string, name: string, handle: Route["handle"]): Route {
     name,
     handle,
     alwaysAllowed: true,
-    unauthenticated: true,
     public: true,
     healthCheck: true,
   };
