@@ -4,6 +4,15 @@ import { test } from "node:test";
 import { create, fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import { JobFailurePolicySchema, StateItemSchema } from "./gen/dapr/proto/common/v1/common_pb.ts";
 import { InternalInvokeRequestStreamSchema } from "./gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import {
+  ComponentUpdateEventSchema,
+  ConfigurationUpdateEventSchema,
+  GetConfigurationRequestSchema,
+  HTTPEndpointUpdateEventSchema,
+  ListSubscriptionsRequestSchema,
+  Operator,
+  ResourceEventType,
+} from "./gen/dapr/proto/operator/v1/operator_pb.ts";
 import { GetActorReminderRequestSchema } from "./gen/dapr/proto/runtime/v1/actors_pb.ts";
 import { type TopicEventRequest, TopicEventRequestSchema } from "./gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import { Dapr } from "./gen/dapr/proto/runtime/v1/dapr_pb.ts";
@@ -60,4 +69,23 @@ test("a request to sentry, and its answer with the tokens beside the certificate
   const response = fromBinary(SignCertificateResponseSchema, bytes("0a0177 120172 1a020801 22030a016a 2a080a016112030a016b"));
   assert.deepEqual([Buffer.from(response.workloadCertificate).toString(), response.trustChainCertificates.length], ["w", 1]);
   assert.deepEqual([response.validUntil?.seconds, response.jwt, response.perAudienceJwts["a"]?.value], [1n, "j", "k"]);
+});
+
+test("the operator: a namespace is 1, except where a pod's name came first; an old sidecar's pod name is passed over", () => {
+  // name=1 "c", namespace=2 "n", and in 3 the pod name of a sidecar before 1.17
+  const asked = fromBinary(GetConfigurationRequestSchema, bytes("0a0163 12016e 1a0170"));
+  assert.deepEqual([asked.name, asked.namespace], ["c", "n"]);
+  assert.equal(fromBinary(ListSubscriptionsRequestSchema, bytes("0a0170 12016e")).namespace, "n");
+});
+
+test("an event of the operator: resource 1, type 2", () => {
+  const event = fromBinary(ComponentUpdateEventSchema, bytes("0a027b7d 1003"));
+  assert.deepEqual([Buffer.from(event.component).toString(), event.type], ["{}", ResourceEventType.DELETED]);
+  assert.equal(fromBinary(ConfigurationUpdateEventSchema, bytes("1001")).type, ResourceEventType.CREATED);
+  assert.deepEqual(Buffer.from(fromBinary(HTTPEndpointUpdateEventSchema, bytes("0a0161")).httpEndpoints), bytes("61"));
+});
+
+test("every method of the operator of 1.18 is there", () => {
+  assert.equal(Operator.typeName, "dapr.proto.operator.v1.Operator");
+  assert.equal(Operator.methods.length, 16);
 });
