@@ -4,9 +4,9 @@ import type { Clock, Timer } from "../lib/kit/clock.ts";
 
 /** Growth over the floor that makes a collection worth its pause. */
 const growthMinBytes = 24 * 1024 * 1024;
-/** Above this share of busy time somebody is being served, and a pause would be felt. */
-const busyMax = 0.15;
-const lookEveryMs = 5_000;
+/** Above this share of busy time somebody is being served: the pause would be felt, and V8 drops code that it would need at once. */
+const busyMax = 0.03;
+const lookEveryMs = 2_000;
 
 export interface TrimState {
   /** Resident bytes after the last collection, or at the start. */

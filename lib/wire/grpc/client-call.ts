@@ -1,6 +1,7 @@
 // One attempt of a client call on one stream: frames out, headers, messages and a final status in. It knows nothing of
 // messages' types; client.ts and client-stream.ts put those around it.
 import { type ClientHttp2Stream, constants, type Http2Session, type IncomingHttpHeaders } from "node:http2";
+import { letGo } from "./drained.ts";
 import { compressionOf, FrameDecoder, type PartTaker } from "./framing.ts";
 import { metadataFromHeaders, metadataFromRaw } from "./metadata.ts";
 import { grpcCodeOfForeignReply, readStatus, statusOfReset } from "./status.ts";
@@ -44,7 +45,10 @@ export class Attempt {
     });
     // node:http2 could not put the request into frames, which is so for headers over 64 KiB.
     stream.on("frameError", () => this.cancel(headersTooLarge()));
-    stream.on("close", () => this.#closed());
+    stream.on("close", () => {
+      this.#closed();
+      letGo(stream);
+    });
   }
 
   readonly #emit = (message: Uint8Array): void => {

@@ -1,4 +1,5 @@
 // Waiting for a stream that was told to pause.
+import { EventEmitter } from "node:events";
 import type { Http2Stream } from "node:http2";
 
 /** Resolves when the transport takes more, or the stream is over. */
@@ -35,3 +36,14 @@ export function endWithFrame(stream: Http2Stream, frame: Buffer | null, tail: Ui
     stream.end(tail);
   }
 }
+
+/**
+ * Cuts a closed stream off from its call. node:http2's native side keeps the stream object until a full collection, and
+ * with it everything that listens to it.
+ */
+export function letGo(stream: Http2Stream): void {
+  EventEmitter.prototype.removeAllListeners.call(stream);
+  stream.on("error", ignore);
+}
+
+function ignore(): void {}

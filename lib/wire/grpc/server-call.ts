@@ -4,6 +4,7 @@
 import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from "node:http2";
 import type { Clock, Timer } from "../../kit/clock.ts";
 import { peerIdentityOf } from "../secure.ts";
+import { letGo } from "./drained.ts";
 import { metadataFromRaw, writeMetadata } from "./metadata.ts";
 import { writeStatus } from "./status.ts";
 import { type GrpcCall, GrpcCode, GrpcStatusError, type Metadata, newMetadata } from "./types.ts";
@@ -58,6 +59,7 @@ export class ServerCall implements GrpcCall {
     stream.on("close", () => {
       this.#left();
       this.onClosed?.();
+      this.#letGo();
     });
   }
 
@@ -190,6 +192,16 @@ export class ServerCall implements GrpcCall {
     this.#cause = cause;
     this.#controller?.abort(cause);
     this.onCancel?.();
+  }
+
+  /** Leaves nothing of the call to whoever still holds it (see `letGo`). */
+  #letGo(): void {
+    letGo(this.stream);
+    this.onCancel = null;
+    this.onClosed = null;
+    this.onDone = null;
+    this.#metadata = null;
+    this.#controller = null;
   }
 
   #headers(httpStatus: number): Headers {
