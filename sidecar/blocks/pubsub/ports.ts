@@ -59,6 +59,11 @@ export interface Subscriptions {
    * what cannot start is logged and tried again.
    */
   start(): Promise<void>;
+  /**
+   * Brings what runs up to date with the declared subscriptions and the components: starts what is new, drains what is gone or changed,
+   * leaves the rest alone. Does nothing while subscriptions are stopped. Never rejects.
+   */
+  refresh(): Promise<void>;
   /** Drains: no new messages, those in flight are finished and acknowledged. For when the app turns unhealthy, and first thing at shutdown. */
   stop(): Promise<void>;
   list(): readonly SubscriptionInfo[];

@@ -1,32 +1,29 @@
-// The life of all subscriptions: found, started with the app, tried again where the broker refuses, drained.
+// The life of all subscriptions: found, started with the app, brought up to date when resources change, drained.
 // Invariants:
-//  1. start() and stop() take effect one after the other, in the order in which they were called.
+//  1. start(), refresh() and stop() take effect one after the other, in the order in which they were called.
 //  2. A subscription that cannot start keeps no other from starting.
-import type { BrokerSubscription, PubSub } from "../../../components/pubsub/broker.ts";
+//  3. refresh() leaves a subscription alone whose definition and component are the same as before.
+import type { PubSub } from "../../../components/pubsub/broker.ts";
 import { sleep } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
 import type { AppChannel, Loaded } from "../../contract/ports.ts";
-import { deliverGrpc } from "./deliver-grpc.ts";
-import { deliverHttp } from "./deliver-http.ts";
-import { createDelivery, type Deliver } from "./delivery.ts";
+import { ActiveSubscription } from "./active-subscription.ts";
 import { askApp, describeFailure } from "./discovery.ts";
 import type { PubSubPorts, SubscriptionInfo, Subscriptions } from "./ports.ts";
 import type { Publisher } from "./publisher.ts";
-import { compileRouter } from "./routing.ts";
 import { mergeSubscriptions, type Subscription } from "./subscription.ts";
 
 /** Dapr's initialization retries: three more tries of the question, milliseconds before each. */
 const askAgainAfterMs = [500, 750, 1000];
-/** Between tries to subscribe: the first pause and the longest, growing by half, milliseconds. */
-const subscribeAgainFirstMs = 500;
-const subscribeAgainMaxMs = 60_000;
 
 /** One run from start() to stop(). */
 interface Run {
+  readonly channel: AppChannel;
   readonly ending: AbortController;
-  readonly active: Set<BrokerSubscription>;
-  readonly retries: Set<Promise<void>>;
+  /** By everything that defines them. */
+  readonly active: Map<string, ActiveSubscription>;
+  asked: boolean;
 }
 
 export class SubscriptionManager implements Subscriptions {
@@ -35,6 +32,8 @@ export class SubscriptionManager implements Subscriptions {
   readonly #log: Logger;
   /** Null until the app has been asked. */
   #programmatic: readonly Subscription[] | null = null;
+  /** Between start() and stop(), also while there is no component to subscribe with. */
+  #wanted = false;
   #run: Run | null = null;
   #last: Promise<void> = Promise.resolve();
 
@@ -49,7 +48,14 @@ export class SubscriptionManager implements Subscriptions {
   }
 
   start(): Promise<void> {
-    return this.#inTurn(() => this.#start());
+    return this.#inTurn(async () => {
+      this.#wanted = true;
+      if (this.#run === null) await this.#refresh();
+    });
+  }
+
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#refresh());
   }
 
   stop(): Promise<void> {
@@ -63,52 +69,69 @@ export class SubscriptionManager implements Subscriptions {
     return this.#last;
   }
 
-  async #start(): Promise<void> {
-    if (this.#run !== null || this.#ports.components.size === 0) return;
+  async #refresh(): Promise<void> {
+    if (!this.#wanted) return;
+    const run = this.#run ?? this.#open();
+    if (run === null || run.ending.signal.aborted) return;
+    await this.#discover(run);
+    const wanted = new Map<string, readonly [Subscription, Loaded<PubSub>]>();
+    for (const subscription of this.#merged()) {
+      // Subscriptions of unknown components are listed and otherwise left alone, as in Dapr.
+      const component = this.#ports.components.get(subscription.pubsubName);
+      if (component !== undefined) wanted.set(JSON.stringify(subscription), [subscription, component]);
+    }
+    const gone = [...run.active].filter(([key, active]) => wanted.get(key)?.[1] !== active.component);
+    for (const [key] of gone) run.active.delete(key);
+    await Promise.all(gone.map(([, active]) => active.stop()));
+    const missing = [...wanted].filter(([key]) => !run.active.has(key));
+    await Promise.all(missing.map(([key, [subscription, component]]) => this.#add(run, key, subscription, component)));
+  }
+
+  /** Null: nothing to subscribe with. */
+  #open(): Run | null {
+    if (this.#ports.components.size === 0) return null;
     const { channel } = this.#ports.app;
     if (channel === null) {
       this.#log.warn("app channel not initialized, make sure -app-port is specified if pubsub subscription is required");
-      return;
+      return null;
     }
-    const run: Run = { ending: new AbortController(), active: new Set(), retries: new Set() };
-    this.#run = run;
-    await this.#discover(channel, run.ending.signal);
-    await Promise.all(this.#merged().map((subscription) => this.#startOne(subscription, channel, run)));
+    this.#run = { channel, ending: new AbortController(), active: new Map(), asked: false };
+    return this.#run;
+  }
+
+  #add(run: Run, key: string, subscription: Subscription, component: Loaded<PubSub>): Promise<void> {
+    const parts = { ports: this.#ports, publisher: this.#publisher, log: this.#log, channel: run.channel, signal: run.ending.signal };
+    const active = new ActiveSubscription({ ...parts, subscription, component });
+    run.active.set(key, active);
+    return active.start();
   }
 
   async #stop(): Promise<void> {
+    this.#wanted = false;
     const run = this.#run;
     if (run === null) return;
     run.ending.abort(new Error("subscriptions are being stopped"));
-    await Promise.all(run.retries);
-    await Promise.all([...run.active].map((subscription) => this.#drain(subscription)));
+    await Promise.all([...run.active.values()].map((active) => active.stop()));
     this.#run = null;
-  }
-
-  async #drain(subscription: BrokerSubscription): Promise<void> {
-    try {
-      await subscription.stop();
-    } catch (error) {
-      this.#log.warn(`failed to stop a subscription: ${messageOf(error)}`);
-    }
   }
 
   #merged(): readonly Subscription[] {
     return mergeSubscriptions(this.#ports.declared(), this.#programmatic ?? [], this.#ports.identity.appId);
   }
 
-  async #discover(channel: AppChannel, signal: AbortSignal): Promise<void> {
-    if (this.#programmatic !== null) return;
+  async #discover(run: Run): Promise<void> {
+    if (this.#programmatic !== null || run.asked) return;
+    run.asked = true;
     if (!this.#ports.asksApp) {
       this.#log.warn("Skipping programmatic subscription loading (see 'disable-init-endpoints' flag/annotation)");
       this.#programmatic = [];
       return;
     }
     try {
-      this.#programmatic = await this.#ask(channel, signal);
+      this.#programmatic = await this.#ask(run.channel, run.ending.signal);
       this.#announce(this.#programmatic);
     } catch (error) {
-      if (!signal.aborted) this.#log.error(describeFailure(channel.protocol, error));
+      if (!run.ending.signal.aborted) this.#log.error(describeFailure(run.channel.protocol, error));
     }
   }
 
@@ -131,85 +154,5 @@ export class SubscriptionManager implements Subscriptions {
     for (const [name, list] of topics) {
       this.#log.info(`app is subscribed to the following topics: [[${list.join(" ")}]] through pubsub=${name}`);
     }
-  }
-
-  async #startOne(subscription: Subscription, channel: AppChannel, run: Run): Promise<void> {
-    const { components } = this.#ports;
-    const { pubsubName, topic } = subscription;
-    // Subscriptions of unknown components are listed and otherwise left alone, as in Dapr.
-    const component = components.get(pubsubName);
-    if (component === undefined || run.ending.signal.aborted) return;
-    const refusal = this.#refusal(subscription, component);
-    if (refusal !== null) {
-      this.#log.error(`Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: ${refusal}`);
-      return;
-    }
-    try {
-      await this.#subscribe(subscription, component, channel, run);
-    } catch (error) {
-      if (run.ending.signal.aborted) return;
-      this.#log.error(
-        `Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: failed to subscribe to topic ${topic}: ${messageOf(error)}`,
-      );
-      const retry = this.#retry(subscription, component, channel, run);
-      run.retries.add(retry);
-      void retry.finally(() => run.retries.delete(retry));
-    }
-  }
-
-  /** Why trying is no use, or null. */
-  #refusal(subscription: Subscription, component: Loaded<PubSub>): string | null {
-    const { bulk, pubsubName, topic } = subscription;
-    if (!this.#publisher.rulesOf(component).maySubscribe(topic))
-      return `subscription to topic '${topic}' on pubsub '${pubsubName}' is not allowed`;
-    return bulk ? "bulkSubscribe is not supported by this version; remove it to receive the messages one by one" : null;
-  }
-
-  /** Never rejects; ends when it has succeeded or the run ends. */
-  async #retry(subscription: Subscription, component: Loaded<PubSub>, channel: AppChannel, run: Run): Promise<void> {
-    const { clock } = this.#ports;
-    const { pubsubName, topic } = subscription;
-    let delayMs = subscribeAgainFirstMs;
-    while (!run.ending.signal.aborted) {
-      try {
-        await sleep(clock, delayMs, run.ending.signal);
-        await this.#subscribe(subscription, component, channel, run);
-        this.#log.info(`Successfully started subscription after retry for pubsub ${pubsubName}, topic ${topic}`);
-        return;
-      } catch (error) {
-        if (run.ending.signal.aborted) return;
-        this.#log.error(`Retry failed for subscription pubsub ${pubsubName}, topic ${topic}: ${messageOf(error)}. Will retry.`);
-        delayMs = Math.min(delayMs * 1.5, subscribeAgainMaxMs);
-      }
-    }
-  }
-
-  async #subscribe(subscription: Subscription, component: Loaded<PubSub>, channel: AppChannel, run: Run): Promise<void> {
-    const { clock, policies } = this.#ports;
-    const { deadLetterTopic, metadata, pubsubName, topic } = subscription;
-    const router = await compileRouter(subscription.rules);
-    const topics = this.#publisher.rulesOf(component);
-    const handler = createDelivery({
-      pubsubName,
-      metadata,
-      deadLetterTopic,
-      router,
-      topics,
-      deliver: this.#deliver(channel),
-      publisher: this.#publisher,
-      policies,
-      log: this.#log,
-      now: () => clock.now(),
-      stopping: () => run.ending.signal.aborted,
-    });
-    run.active.add(await component.driver.subscribe({ topic: topics.atBroker(topic), metadata }, handler, run.ending.signal));
-  }
-
-  #deliver(channel: AppChannel): Deliver {
-    const { maxBodyBytes } = this.#ports;
-    const { grpc } = channel;
-    const log = this.#log.scope(`dapr.runtime.processor.pubsub.subscription.${grpc === null ? "http" : "grpc"}`);
-    if (grpc !== null) return (event, path, signal) => deliverGrpc(grpc, event, path, log, signal);
-    return (event, path, signal) => deliverHttp(channel, event, path, log, maxBodyBytes, signal);
   }
 }

@@ -73,6 +73,8 @@ export interface SidecarOptions {
 export interface TestSidecar {
   readonly block: PubSubBlock;
   readonly lines: { readonly level: LogLevel; readonly message: string }[];
+  /** The block's live table: tests take components out and put others in. */
+  readonly components: Map<string, Loaded<PubSub>>;
   driver(name: string): PubSub;
 }
 
@@ -118,7 +120,7 @@ export function testSidecar(options: SidecarOptions = {}): TestSidecar {
     clock,
     log,
   };
-  return { block: createPubSubBlock(ports), lines, driver: (name) => (components.get(name) as Loaded<PubSub>).driver };
+  return { block: createPubSubBlock(ports), lines, components, driver: (name) => (components.get(name) as Loaded<PubSub>).driver };
 }
 
 export function declare(topic: string, more: Partial<DeclaredSubscription> = {}): DeclaredSubscription {
