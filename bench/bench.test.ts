@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { responseEnd } from "./load/client.ts";
 import { openLoop } from "./load/open-loop.ts";
 import { parseH2load, parseWrk } from "./load/saturate.ts";
-import { mergeSamples, resultTable, withRatio } from "./result.ts";
-import { median, percentile } from "./stats.ts";
+import { budgetLines, mergeSamples, resultTable, withRatio } from "./result.ts";
+import { median, percentile, untilSteady } from "./stats.ts";
 
 test("medians and percentiles", () => {
   assert.equal(median([3, 1, 2]), 2);
@@ -40,16 +40,42 @@ test("the table shows every column", () => {
   assert.match(line, /^start +s +- +100 +100 +5 +- +50$/);
 });
 
+test("below the table stand the ratio of the mesh to plain text, and what sentry signs", () => {
+  const sample = { rps: 600, p50Ms: 1, p99Ms: 2, cpuMicros: 20, residentMb: 50 };
+  const plain = withRatio("http-invoke-2", "s", sample, 10);
+  const mesh = withRatio("mtls-invoke-2", "s", { ...sample, cpuMicros: 24 }, 10);
+  const sign = withRatio("sentry-sign", "s", sample, 10);
+  const other = withRatio("http-invoke-2", "t", { ...sample, cpuMicros: 1 }, 10);
+  assert.deepEqual(budgetLines([other, plain, mesh, sign]), [
+    "mtls-invoke-2 of s: 1.20 x http-invoke-2 (budget: at most 1.25)\n",
+    "sentry-sign of s: 600 a second on one core (budget: at least 500)\n",
+  ]);
+  assert.deepEqual(budgetLines([mesh, withRatio("sentry-sign", "s", mergeSamples([]), 10)]), []);
+});
+
+test("a subject is warm when a slice no longer costs a tenth less than the one before", async () => {
+  const slices = async (costs: readonly number[], max: number) => {
+    let used = 0;
+    await untilSteady(() => Promise.resolve(costs[used++] as number), max);
+    return used;
+  };
+  assert.equal(await slices([100, 80, 60, 55, 50], 10), 4);
+  assert.equal(await slices([100, 120, 10], 10), 2);
+  assert.equal(await slices([100, 50, 25, 12], 3), 3);
+  assert.equal(await slices([100, 50], 1), 1);
+});
+
 test("wrk's and h2load's words are read, and their errors are errors", () => {
   assert.deepEqual(parseWrk("  33784 requests in 1.10s, 5.00MB read\nRequests/sec: 30000"), { requests: 33784, seconds: 1.1 });
   assert.throws(() => parseWrk("10 requests in 1.00s\n  Non-2xx or 3xx responses: 4"), /met errors/);
   assert.throws(() => parseWrk("10 requests in 1.00s\n  Socket errors: connect 1"), /met errors/);
   assert.throws(() => parseWrk(""), /nothing of requests/);
   const good =
-    "finished in 500.00ms, 20.00 req/s, 1KB/s\nrequests: 10 total, 10 started, 10 done, 10 succeeded, 0 failed, 0 errored, 0 timeout";
+    "finished in 500.00ms, 20.00 req/s, 1KB/s\nrequests: 10 total, 10 started, 10 done, 10 succeeded, 0 failed, 0 errored, 0 timeout\ntraffic: 1KB (1024) total, 500B (500) headers (space savings 40.00%), 50B (50) data";
   assert.deepEqual(parseH2load(good), { requests: 10, seconds: 0.5 });
   assert.throws(() => parseH2load(good.replace("0 failed", "1 failed")), /met errors/);
   assert.throws(() => parseH2load(good.replace("10 succeeded", "0 succeeded")), /met errors/);
+  assert.throws(() => parseH2load(good.replace("50B (50) data", "45B (45) data")), /not every call was answered/);
 });
 
 test("the end of a response is found however it arrives", () => {

@@ -4,14 +4,18 @@ import { openLoop } from "./load/open-loop.ts";
 import { saturate } from "./load/saturate.ts";
 import { Ticker } from "./load/ticker.ts";
 import type { Sample } from "./result.ts";
-import { percentile } from "./stats.ts";
+import { percentile, untilSteady } from "./stats.ts";
 import type { Subject, Workshop } from "./subjects.ts";
 import { cpuMicros, residentMb } from "./usage.ts";
 import type { Work } from "./works.ts";
 
 /** How long each part of a run takes, in whole seconds. */
 export interface Durations {
+  /** One slice of the warm-up before the first run. */
   readonly warm: number;
+  readonly warmSlicesMax: number;
+  /** Full load before each measured run. */
+  readonly settle: number;
   readonly saturated: number;
   readonly open: number;
   readonly idle: number;
@@ -25,6 +29,7 @@ export interface Cell {
   readonly run: () => Promise<Sample>;
 }
 
+const alone = { app: null, authority: null } as const;
 const firstAnswerWithinMs = 30_000;
 const retryMs = 100;
 /** Below this share of its core a subject was not what limited rps: the load's core was, or the machine was busy. */
@@ -32,18 +37,21 @@ const saturatedShare = 0.85;
 
 /** A request work. Saturated first, for CPU and rps; then the open loop, for latency. */
 export function requestCell(work: Work, subject: Subject, durations: Durations, folder: string): Cell {
-  const port = work.kind === "http" ? subject.httpPort : subject.grpcPort;
+  const port = portOf(work, subject);
   return {
     work: work.name,
     subject: subject.name,
     async prepare() {
       await untilAnswered(work, port);
-      await saturate(work, port, durations.warm, folder);
+      await untilSteady(async () => {
+        const { used, requests } = await costOf(work, subject, durations.warm, folder);
+        return used / requests;
+      }, durations.warmSlicesMax);
     },
     async run() {
-      const before = cpuMicros(subject.pids);
-      const { requests, seconds } = await saturate(work, port, durations.saturated, folder);
-      const used = cpuMicros(subject.pids) - before;
+      // While the others ran, the subject was idle, and a collection may have taken its optimised code: that it makes it anew is not its cost.
+      await saturate(work, port, durations.settle, folder);
+      const { used, requests, seconds } = await costOf(work, subject, durations.saturated, folder);
       const memory = residentMb(subject.pids);
       if (used / 1e6 / seconds < saturatedShare)
         note(`${work.name} of ${subject.name}: only ${Math.round(used / 1e4 / seconds)} % of its core used`);
@@ -62,6 +70,18 @@ export function requestCell(work: Work, subject: Subject, durations: Durations, 
   };
 }
 
+/** Microseconds of CPU that the subject used for how many requests at full load, in how long. */
+async function costOf(work: Work, subject: Subject, seconds: number, folder: string) {
+  const port = portOf(work, subject);
+  const before = cpuMicros(subject.pids);
+  const load = await saturate(work, port, seconds, folder);
+  return { ...load, used: cpuMicros(subject.pids) - before };
+}
+
+function portOf(work: Work, subject: Subject): number {
+  return work.kind === "http" ? subject.httpPort : subject.grpcPort;
+}
+
 /** From exec to healthy, without an app. */
 export function startCell(name: string, binary: string, workshop: Workshop): Cell {
   return {
@@ -70,7 +90,7 @@ export function startCell(name: string, binary: string, workshop: Workshop): Cel
     prepare: () => Promise.resolve(),
     async run() {
       const begin = performance.now();
-      const sidecar = await workshop.startSidecar(binary, `bench-start-${name}`, null);
+      const sidecar = await workshop.startSidecar(binary, `bench-start-${name}`, alone);
       const elapsed = performance.now() - begin;
       const sample = {
         rps: null,
@@ -92,7 +112,7 @@ export function idleCell(name: string, binary: string, workshop: Workshop, durat
     subject: name,
     prepare: () => Promise.resolve(),
     async run() {
-      const sidecar = await workshop.startSidecar(binary, `bench-idle-${name}`, null);
+      const sidecar = await workshop.startSidecar(binary, `bench-idle-${name}`, alone);
       await pause(durations.idle * 1000);
       const before = cpuMicros(sidecar.pids);
       await pause(durations.idle * 1000);

@@ -1,6 +1,7 @@
 // `make bench`: runs every cell several times, interleaved (work by work, subject by subject, then all again), so that a slow moment of the
 // machine meets all subjects alike, and prints the medians; the same goes to build/bench.json. Settings by environment:
 //   BENCH_AGAINST=PATH   another daprd as subject `against`
+//   BENCH_AGAINST_SENTRY=PATH  the sentry of its mesh, and a subject too; without, ours signs for it
 //   BENCH_QUICK=1        one short run for each cell
 //   BENCH_ONLY=a,b       only these works
 //   BENCH_RESOLVER=NAME  name resolution of both daprd subjects instead of their default (mdns), e.g. sqlite
@@ -9,47 +10,38 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Cell, type Durations, idleCell, requestCell, startCell } from "./cells.ts";
-import { mergeSamples, type Row, resultTable, type Sample, withRatio } from "./result.ts";
-import { type Pair, Workshop } from "./subjects.ts";
-import { nginxWork, savedState, worksFor } from "./works.ts";
+import { type Cell, type Durations, requestCell } from "./cells.ts";
+import { budgetLines, mergeSamples, type Row, resultTable, type Sample, withRatio } from "./result.ts";
+import { type Contender, cellsOf } from "./stands.ts";
+import { Workshop } from "./subjects.ts";
+import { nginxWork } from "./works.ts";
 
 const env = process.env;
 const quick = env.BENCH_QUICK === "1";
 const rounds = quick ? 1 : 5;
-const durations: Durations = quick ? { warm: 1, saturated: 1, open: 1, idle: 1 } : { warm: 3, saturated: 3, open: 3, idle: 3 };
+const durations: Durations = quick
+  ? { warm: 1, warmSlicesMax: 1, settle: 1, saturated: 1, open: 1, idle: 1 }
+  : { warm: 3, warmSlicesMax: 10, settle: 2, saturated: 3, open: 3, idle: 3 };
 const only = (env.BENCH_ONLY ?? "").split(",").filter((name) => name !== "");
 const root = fileURLToPath(new URL("..", import.meta.url));
-const binaries: readonly (readonly [string, string])[] = [
-  ["outrigger", env.OUTRIGGER_DAPRD || join(root, "bin/daprd")],
-  ...(env.BENCH_AGAINST ? [["against", env.BENCH_AGAINST] as const] : []),
+const ourSentry = env.OUTRIGGER_SENTRY || join(root, "bin/sentry");
+const contenders: readonly Contender[] = [
+  { name: "outrigger", daprd: env.OUTRIGGER_DAPRD || join(root, "bin/daprd"), sentry: ourSentry, ownSentry: true },
+  ...(env.BENCH_AGAINST ? [againstOf(env.BENCH_AGAINST, env.BENCH_AGAINST_SENTRY || null)] : []),
 ];
 
-/** All cells, ordered by work and then by subject. */
-async function cellsOf(workshop: Workshop): Promise<Cell[]> {
-  const appPort = await workshop.startApp();
-  const cells = [requestCell(nginxWork, await workshop.startNginx(appPort), durations, workshop.folder)];
-  for (const [name, binary] of binaries) {
-    const pair = await workshop.startPair(name, binary, appPort);
-    await saveState(pair);
-    for (const work of worksFor(pair.ids)) {
-      cells.push(requestCell(work, work.name.endsWith("-2") ? pair.both : pair.near, durations, workshop.folder));
-    }
-    cells.push(startCell(name, binary, workshop), idleCell(name, binary, workshop, durations));
-  }
-  const works = [...new Set(cells.map((cell) => cell.work))];
-  return cells.filter((cell) => isWanted(cell)).toSorted((a, b) => works.indexOf(a.work) - works.indexOf(b.work));
+function againstOf(daprd: string, sentry: string | null): Contender {
+  return { name: "against", daprd, sentry: sentry ?? ourSentry, ownSentry: sentry !== null };
 }
 
-/** nginx's own cell is the unit of the others, so it always runs. */
-function isWanted(cell: Cell): boolean {
-  return only.length === 0 || only.includes(cell.work) || cell.subject === "nginx";
-}
-
-async function saveState(pair: Pair): Promise<void> {
-  const url = `http://127.0.0.1:${pair.near.httpPort}/v1.0/state/statestore`;
-  const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(savedState) });
-  if (response.status !== 204) throw new Error(`saving state for the bench: ${response.status} ${await response.text()}`);
+/** All cells, ordered by work and then by subject. nginx's own is the unit of the others, so it always runs. */
+async function allCells(workshop: Workshop): Promise<Cell[]> {
+  const httpApp = await workshop.startApp();
+  const cells = [requestCell(nginxWork, await workshop.startNginx(httpApp.port), durations, workshop.folder)];
+  const isWanted = (work: string) => only.length === 0 || only.includes(work);
+  for (const contender of contenders) cells.push(...(await cellsOf(contender, { workshop, durations, isWanted, httpApp })));
+  const works = [...new Set(cells.map(({ work }) => work))];
+  return cells.toSorted((a, b) => works.indexOf(a.work) - works.indexOf(b.work));
 }
 
 async function measure(cells: readonly Cell[]): Promise<{ readonly rows: readonly Row[]; readonly failed: boolean }> {
@@ -78,10 +70,10 @@ async function main(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
   const workshop = new Workshop(folder, env.BENCH_RESOLVER || null);
   try {
-    const { rows, failed } = await measure(await cellsOf(workshop));
+    const { rows, failed } = await measure(await allCells(workshop));
     mkdirSync(join(root, "build"), { recursive: true });
     writeFileSync(join(root, "build/bench.json"), `${JSON.stringify(rows, null, 2)}\n`);
-    process.stdout.write(`${resultTable(rows)}\n`);
+    process.stdout.write(`${resultTable(rows)}\n${budgetLines(rows).join("")}`);
     if (failed) process.exitCode = 1;
   } finally {
     await workshop.close();

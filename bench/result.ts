@@ -51,3 +51,13 @@ export function resultTable(rows: readonly Row[]): string {
   const pad = (text: string, index: number) => (index < 2 ? text.padEnd(widths[index] as number) : text.padStart(widths[index] as number));
   return cells.map((row) => row.map(pad).join("  ").trimEnd()).join("\n");
 }
+
+/** Below the table: what the mesh costs beside plain text, and what a sentry must sign a second, each with its budget. */
+export function budgetLines(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ work, subject, rps, cpuMicros }) => {
+    if (work === "sentry-sign" && rps !== null) return [`${work} of ${subject}: ${rps} a second on one core (budget: at least 500)\n`];
+    const plain = rows.find((row) => row.work === "http-invoke-2" && row.subject === subject)?.cpuMicros ?? null;
+    if (work !== "mtls-invoke-2" || cpuMicros === null || plain === null) return [];
+    return [`${work} of ${subject}: ${(cpuMicros / plain).toFixed(2)} x http-invoke-2 (budget: at most 1.25)\n`];
+  });
+}

@@ -4,6 +4,7 @@ import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufb
 import { HTTPExtension_Verb } from "../lib/proto/gen/dapr/proto/common/v1/common_pb.ts";
 import { InvokeServiceRequestSchema } from "../lib/proto/gen/dapr/proto/runtime/v1/invoke_pb.ts";
 import { GetStateRequestSchema } from "../lib/proto/gen/dapr/proto/runtime/v1/state_pb.ts";
+import { SignCertificateRequestSchema } from "../lib/proto/gen/dapr/proto/sentry/v1/sentry_pb.ts";
 
 /** App ids of the sidecar that is asked and of the one behind it; different for each subject, which may hear each other's mDNS. */
 export interface Ids {
@@ -29,6 +30,9 @@ export interface GrpcWork {
   readonly path: string;
   /** One message with its five-byte prefix. */
   readonly body: Buffer;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Over TLS, whoever answers: who it is and whether it may are not what is measured. */
+  readonly tls: boolean;
   readonly rate: number;
 }
 
@@ -46,10 +50,21 @@ function post(name: string, path: string, body: unknown, rate: number): HttpWork
 }
 
 function grpc<D extends DescMessage>(name: string, method: string, schema: D, message: MessageInitShape<D>, rate: number): GrpcWork {
-  const bytes = toBinary(schema, create(schema, message));
+  const body = framed(toBinary(schema, create(schema, message)));
+  return { kind: "grpc", name, path: `/dapr.proto.runtime.v1.Dapr/${method}`, body, metadata: {}, tls: false, rate };
+}
+
+/** A message with its prefix: not compressed, its length. */
+function framed(message: Uint8Array): Buffer {
   const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(bytes.length, 1);
-  return { kind: "grpc", name, path: `/dapr.proto.runtime.v1.Dapr/${method}`, body: Buffer.concat([prefix, bytes]), rate };
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** A call of the app's own service, which the sidecar passes through without knowing it. */
+function proxied(name: string, id: string, rate: number): GrpcWork {
+  const metadata = { "dapr-app-id": id };
+  return { kind: "grpc", name, path: "/bench.App/Hello", body: framed(Buffer.from(value)), metadata, tls: false, rate };
 }
 
 function invokeService(name: string, id: string, rate: number): GrpcWork {
@@ -71,6 +86,27 @@ export function worksFor(ids: Ids): readonly Work[] {
     post("publish-http", "/v1.0/publish/pubsub/bench", { value }, 1000),
     grpc("state-get-grpc", "GetState", GetStateRequestSchema, { storeName: "statestore", key: "bench" }, 1000),
   ];
+}
+
+/** With apps that speak gRPC. */
+export function proxyWorks(ids: Ids): readonly Work[] {
+  return [proxied("grpc-proxy-1", ids.near, 500), proxied("grpc-proxy-2", ids.far, 500)];
+}
+
+/** With mutual TLS between the sidecars; otherwise what `http-invoke-2` does. */
+export function meshWorks(ids: Ids): readonly Work[] {
+  return [get("mtls-invoke-2", `/v1.0/invoke/${ids.far}/method/hello`, 500)];
+}
+
+/** What a new sidecar asks sentry for. `csr` in PEM. */
+export function signWork(csr: string): Work {
+  const request = create(SignCertificateRequestSchema, {
+    id: "bench",
+    namespace: "default",
+    certificateSigningRequest: Buffer.from(csr),
+  });
+  const body = framed(toBinary(SignCertificateRequestSchema, request));
+  return { kind: "grpc", name: "sentry-sign", path: "/dapr.proto.sentry.v1.CA/SignCertificate", body, metadata: {}, tls: true, rate: 200 };
 }
 
 /** What nginx is asked, as the unit: the same app, one hop. */

@@ -56,9 +56,9 @@ function httpClient(work: HttpWork, port: number): LoadClient {
 }
 
 function grpcClient(work: GrpcWork, port: number): LoadClient {
-  const session = connectHttp2(`http://127.0.0.1:${port}`);
+  const session = connectHttp2(`${work.tls ? "https" : "http"}://127.0.0.1:${port}`, { rejectUnauthorized: false });
   session.on("error", () => {});
-  const headers = { ":method": "POST", ":path": work.path, "content-type": "application/grpc", te: "trailers" };
+  const headers = { ":method": "POST", ":path": work.path, "content-type": "application/grpc", te: "trailers", ...work.metadata };
   const send = () =>
     new Promise<void>((resolve, reject) => {
       const stream = session.request(headers);

@@ -37,9 +37,12 @@ async function saturateHttp(work: HttpWork, port: number, seconds: number, folde
 async function saturateGrpc(work: GrpcWork, port: number, seconds: number, folder: string): Promise<Saturation> {
   const body = join(folder, `${work.name}.bin`);
   writeFileSync(body, work.body);
-  const headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"];
+  const sent = { "content-type": "application/grpc", te: "trailers", ...work.metadata };
+  const headers = Object.entries(sent).flatMap(([name, text]) => ["-H", `${name}: ${text}`]);
   const shape = ["-t1", "-c", String(grpcConnections), "-m", String(grpcStreams), "-D", String(seconds)];
-  return parseH2load((await run("h2load", [...shape, ...headers, "-d", body, `http://127.0.0.1:${port}${work.path}`])).stdout);
+  return parseH2load(
+    (await run("h2load", [...shape, ...headers, "-d", body, `${work.tls ? "https" : "http"}://127.0.0.1:${port}${work.path}`])).stdout,
+  );
 }
 
 /** `123456 requests in 5.00s, …`; throws when wrk counted errors. */
@@ -51,12 +54,17 @@ export function parseWrk(output: string): Saturation {
   return { requests: Number(match[1]), seconds: Number(match[2]) * unit };
 }
 
-/** `finished in 5.00s, 1234.5 req/s …` and `requests: … N succeeded, M failed, K errored`; throws when there were failures. */
+/**
+ * `finished in 5.00s, 1234.5 req/s …`, `requests: … N succeeded, M failed, K errored` and `traffic: … (B) data`. Throws when there were
+ * failures; gRPC's own have status 200 but no message, which would have five bytes at least.
+ */
 export function parseH2load(output: string): Saturation {
   const time = /finished in ([\d.]+)(us|ms|s|m),/.exec(output);
   const counts = /requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored/.exec(output);
-  if (time === null || counts === null) throw new Error(`h2load said nothing of requests:\n${output}`);
+  const data = /traffic: .*\((\d+)\) data/.exec(output);
+  if (time === null || counts === null || data === null) throw new Error(`h2load said nothing of requests:\n${output}`);
   if (counts[2] !== "0" || counts[3] !== "0" || counts[1] === "0") throw new Error(`h2load met errors:\n${output}`);
+  if (Number(data[1]) < Number(counts[1]) * 5) throw new Error(`not every call was answered with a message:\n${output}`);
   const unit = { us: 1e-6, ms: 0.001, s: 1, m: 60 }[time[2] as "us" | "ms" | "s" | "m"];
   return { requests: Number(counts[1]), seconds: Number(time[1]) * unit };
 }
