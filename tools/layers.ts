@@ -8,6 +8,7 @@ export const layers: Readonly<Record<string, number>> = {
   "lib/telemetry": 1,
   "lib/wire": 2,
   "lib/security": 3,
+  "lib/kube": 4,
   // What every kind of driver stands on: metadata, then lifecycle.
   "components/metadata.ts": 3,
   "components/driver.ts": 4,
