@@ -11,6 +11,8 @@ export interface Selection {
   readonly namespace?: string | null;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
+  /** Objects without spec and status, which a server may send all the same. */
+  readonly metadataOnly?: boolean;
 }
 
 export interface ListOptions extends Selection {
@@ -115,7 +117,8 @@ export function createKubeClient(access: KubeAccess): KubeClient {
       }),
     async list(resource, options, signal) {
       const path = `${pathOf(resource, options.namespace ?? null, null)}${query(listParameters(options))}`;
-      return listOf(await exchange(access, { method: "GET", path }, signal), resource);
+      const accept = options.metadataOnly ? metadataAccept("PartialObjectMetadataList") : "application/json";
+      return listOf(await exchange(access, { method: "GET", path, accept }, signal), resource);
     },
     create: (resource, namespace, object, signal) =>
       send({ method: "POST", path: pathOf(resource, namespace, null), body: typed(resource, object) }, signal),
@@ -143,6 +146,10 @@ export function createKubeClient(access: KubeAccess): KubeClient {
 
 function typed(resource: KubeResource, object: Json): Json {
   return { ...object, apiVersion: apiVersionOf(resource), kind: resource.kind };
+}
+
+function metadataAccept(kind: string): string {
+  return `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 }
 
 function deleteBody({ uid, resourceVersion, propagation }: DeleteOptions): Json {
@@ -179,7 +186,7 @@ function listOf(answer: unknown, resource: KubeResource): KubeList {
 async function* watch(
   access: KubeAccess,
   resource: KubeResource,
-  { namespace = null, labelSelector = "", fieldSelector = "", resourceVersion }: WatchOptions,
+  { namespace = null, labelSelector = "", fieldSelector = "", metadataOnly = false, resourceVersion }: WatchOptions,
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent> {
   const parameters = {
@@ -191,7 +198,8 @@ async function* watch(
     fieldSelector,
   };
   const path = `${pathOf(resource, namespace, null)}${query(parameters)}`;
-  for await (const line of lines(access, { method: "GET", path }, watchSilenceMs, signal)) {
+  const accept = metadataOnly ? metadataAccept("PartialObjectMetadata") : "application/json";
+  for await (const line of lines(access, { method: "GET", path, accept }, watchSilenceMs, signal)) {
     const event = readEvent(line, resource);
     if (event !== null) yield event;
   }

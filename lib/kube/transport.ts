@@ -11,6 +11,8 @@ export interface KubeRequest {
   readonly path: string;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** JSON by default. */
+  readonly accept?: string;
 }
 
 export type Send = (request: KubeRequest, signal: AbortSignal) => Promise<unknown>;
@@ -64,7 +66,7 @@ export async function* lines(access: KubeAccess, request: KubeRequest, silenceMs
 async function open(access: KubeAccess, request: KubeRequest, deadline: AbortSignal, signal: AbortSignal): Promise<IncomingMessage> {
   const payload = request.body === undefined ? null : Buffer.from(JSON.stringify(request.body));
   const headers = {
-    accept: "application/json",
+    accept: request.accept ?? "application/json",
     "user-agent": "outrigger",
     ...(await access.headers()),
     ...(payload === null ? {} : { "content-type": request.contentType ?? "application/json", "content-length": payload.length }),
