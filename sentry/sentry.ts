@@ -5,6 +5,7 @@ import type { Server } from "node:http";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "../lib/kit/clock.ts";
 import { Readiness } from "../lib/kit/readiness.ts";
+import { clusterDomain } from "../lib/kube/cluster-domain.ts";
 import { ServerTls } from "../lib/security/server-tls.ts";
 import { type SpiffeId, spiffeId } from "../lib/security/spiffe.ts";
 import { HeldTrustBundle } from "../lib/security/trust-bundle.ts";
@@ -16,7 +17,6 @@ import { createH2cServer, keepaliveDefaults } from "../lib/wire/http2-server.ts"
 import { createListener, type Listener } from "../lib/wire/listener.ts";
 import type { SecureServer } from "../lib/wire/secure.ts";
 import { Authority, pollStore } from "./authority.ts";
-import { clusterDomain } from "./cluster-domain.ts";
 import type { Endpoint, Environment, SentryConfig } from "./config.ts";
 import { createHealthServer } from "./health-server.ts";
 import { createKubernetesClient, type KubernetesClient } from "./kubernetes/client.ts";

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { domainOf } from "./cluster-domain.ts";
+import { domainOf } from "../lib/kube/cluster-domain.ts";
 import { clusterAccess } from "./kubernetes/kubeconfig.ts";
 import { loadMtls } from "./settings-source.ts";
 import { controlPlaneNames } from "./template.ts";

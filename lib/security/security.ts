@@ -43,6 +43,11 @@ export interface Security {
   start(signal: AbortSignal): Promise<void>;
   /** For `createListener({ secure })`. Null: plain text. Lets in any peer of the mesh unless `accept` says otherwise. */
   serverTls(accept?: (peer: SpiffeId) => boolean): SecureServer | null;
+  /**
+   * For a server whose clients are not of the mesh, such as the Kubernetes API server, whatever `mtls` says: HTTP/1.1 with our
+   * certificate. None is asked of the client unless `clientCa` (PEM) names whose clients are let in. Null: plain text.
+   */
+  webTls(clientCa: string | null): SecureServer | null;
   /** For a channel's `target.tls`, to another workload. Null: plain text. */
   clientTls(expected: ExpectedPeer): SecureConnect | null;
   /** The same to a service of the control plane, e.g. `dapr-placement`. */
@@ -71,6 +76,7 @@ export function createSecurity(options: SecurityOptions): Security {
 export const plaintextSecurity: Security = {
   start: async () => {},
   serverTls: () => null,
+  webTls: () => null,
   clientTls: () => null,
   controlPlaneTls: () => null,
   id: null,
@@ -137,6 +143,17 @@ class MutualSecurity implements Security {
       ...(accept === undefined ? {} : { accept }),
       ...(clock === undefined ? {} : { clock }),
       ...(onRefused === undefined ? {} : { onRefused }),
+    });
+    this.#servers.push(server);
+    return server;
+  }
+
+  webTls(clientCa: string | null): SecureServer {
+    const { log, clock } = this.#options;
+    const server = new ServerTls({
+      ...{ source: this.#source, bundle: this.#bundle, accept: null, clientCa, log },
+      protocols: ["http/1.1"],
+      ...(clock === undefined ? {} : { clock }),
     });
     this.#servers.push(server);
     return server;

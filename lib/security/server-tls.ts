@@ -24,6 +24,10 @@ export interface ServerTlsOptions {
   readonly log: Logger;
   /** Which verified peers are let in; any by default, as in Dapr. Null: none is asked for a certificate, as sentry must. */
   readonly accept?: ((peer: SpiffeId) => boolean) | null;
+  /** With `accept` null: only clients whose certificate leads to one of these CAs (PEM) are let in. */
+  readonly clientCa?: string | null;
+  /** Protocols offered, best first. Both by default, since Go's gRPC clients insist on h2. */
+  readonly protocols?: readonly ("h2" | "http/1.1")[];
   readonly clock?: Clock;
   /** For a whole handshake, by the system's clock. */
   readonly handshakeTimeoutMs?: number;
@@ -69,16 +73,14 @@ export class ServerTls implements SecureServer {
   }
 
   #tlsOptions(): TlsOptions {
-    const { source, bundle, accept } = this.#options;
+    const { source, bundle, accept, clientCa = null, protocols = ["h2", "http/1.1"] } = this.#options;
     const requestCert = accept !== null;
     return {
       ...commonOptions,
       ...credentials(source.current, requestCert ? bundle : null),
-      // Go's gRPC clients insist on h2; HTTP/1.1 is for whoever offers nothing better.
-      ALPNProtocols: ["h2", "http/1.1"],
-      requestCert,
-      // The verdict is read after the handshake, so that the reason has a name.
-      rejectUnauthorized: false,
+      ALPNProtocols: [...protocols],
+      // The verdict on a peer of the mesh is read after the handshake, so that the reason has a name.
+      ...(clientCa === null ? { requestCert, rejectUnauthorized: false } : { requestCert: true, rejectUnauthorized: true, ca: clientCa }),
       handshakeTimeout: this.#options.handshakeTimeoutMs ?? handshakeTimeoutDefaultMs,
       sessionIdContext: "outrigger",
     };

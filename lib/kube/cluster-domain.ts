@@ -1,8 +1,8 @@
 // The DNS domain of the cluster, for the names of the scheduler's pods: the canonical name of the API server's service.
 import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
-import { messageOf } from "../lib/kit/errors.ts";
-import type { Logger } from "../lib/telemetry/log.ts";
+import { messageOf } from "../kit/errors.ts";
+import type { Logger } from "../telemetry/log.ts";
 
 const service = "kubernetes.default.svc";
 const lookupTimeoutMs = 2_000;
