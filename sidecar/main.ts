@@ -10,7 +10,7 @@ import { daprVersion, outriggerVersion } from "../lib/kit/version.ts";
 import { createLogger, type Logger } from "../lib/telemetry/log.ts";
 import { parseArguments } from "./config.ts";
 import { startMemoryTrim } from "./memory-trim.ts";
-import { createRuntime, GraceExpiredError } from "./runtime.ts";
+import { createRuntime, type End, GraceExpiredError } from "./runtime.ts";
 import type { LogConfig, SidecarConfig } from "./sidecar-config.ts";
 import { pollUntilReady } from "./wait-command.ts";
 
@@ -50,7 +50,7 @@ async function run(config: SidecarConfig): Promise<void> {
   // A message that fails in an unforeseen way must not end the others' delivery: it is a bug, logged as one.
   process.on("unhandledRejection", (reason) => log.error(`unhandled rejection (a bug, please report it): ${stackOf(reason)}`));
   process.on("uncaughtException", (error) => fatal(log, `uncaught exception: ${stackOf(error)}`));
-  startMemoryTrim({ clock: systemClock, residentBytes: process.memoryUsage.rss, busy: eventLoopShare(), collect: collector() });
+  startMemoryTrim({ clock: systemClock, residentBytes: process.memoryUsage.rss, busy: coreShare(), collect: collector() });
   try {
     await untilStopped(config, log);
   } catch (error) {
@@ -70,9 +70,7 @@ function nameProcess(): void {
   }
 }
 
-type End = "stop" | "reload";
-
-/** Runs the runtime until a signal or the shutdown API stops it; SIGHUP builds it anew. */
+/** Runs the runtime until a signal or the shutdown API stops it; SIGHUP, or a change that calls for it, builds it anew. */
 async function untilStopped(config: SidecarConfig, log: Logger): Promise<void> {
   const signalLog = log.scope("dapr.signals");
   let onEnd: (end: End) => void = () => {};
@@ -98,13 +96,6 @@ async function untilStopped(config: SidecarConfig, log: Logger): Promise<void> {
 }
 
 async function runOnce(config: SidecarConfig, log: Logger, listen: (onEnd: (end: End) => void) => void): Promise<End> {
-  const stop = new AbortController();
-  const ended = new Promise<End>((resolve) => {
-    listen((end) => {
-      resolve(end);
-      stop.abort(new Error("the sidecar was told to stop"));
-    });
-  });
   const runtime = createRuntime(config, {
     log,
     clock: systemClock,
@@ -114,23 +105,31 @@ async function runOnce(config: SidecarConfig, log: Logger, listen: (onEnd: (end:
     hostName: hostname(),
     forceExit: () => process.exit(1),
   });
+  const stop = new AbortController();
+  const ended = Promise.race([new Promise<End>(listen), runtime.ended]).finally(() => stop.abort(new Error("the sidecar was told to stop")));
+  // Looked at below; a failure meanwhile is not unhandled.
+  ended.catch(() => {});
   try {
     await runtime.start(stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   }
-  const end = await Promise.race([ended, runtime.shutdownRequested.then((): End => "stop")]);
-  await runtime.stop();
-  return end;
+  try {
+    return await ended;
+  } finally {
+    await runtime.stop();
+  }
 }
 
-function eventLoopShare(): () => number {
-  let last = performance.eventLoopUtilization();
+function coreShare(): () => number {
+  let last = process.cpuUsage();
+  let lastAtMs = performance.now();
   return () => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
-    return utilization;
+    const { user, system } = process.cpuUsage(last);
+    const elapsedMs = performance.now() - lastAtMs;
+    last = process.cpuUsage();
+    lastAtMs += elapsedMs;
+    return (user + system) / 1000 / elapsedMs;
   };
 }
 

@@ -1,5 +1,6 @@
 // The metrics of the sidecar so far: the process's, error codes, and certificates. Dapr's others (inventory §8.1) come with telemetry.
 import { errorCategory } from "./error-category.ts";
+import { registerProcessMetrics } from "./process-metrics.ts";
 
 export interface Metrics {
   /** An answer with this errorCode went out; counted only with `recordErrorCodes`. */
@@ -47,9 +48,10 @@ async function newRegistry(
   certificates: Readonly<CertificateCounts>,
 ) {
   // The package is CommonJS: bundled, its members hang on the default export.
-  const { Counter, Registry, collectDefaultMetrics } = (await import("prom-client")).default;
+  const library = (await import("prom-client")).default;
+  const { Counter, Registry } = library;
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  registerProcessMetrics(registry, library);
   new Counter({
     name: "dapr_error_code_total",
     help: "Number of times an error with a specific error code was encountered.",

@@ -1,5 +1,6 @@
 // sentry's metrics: Dapr's names (`dapr_sentry_…`) and ours (`outrigger_sentry_…`). The collector is loaded with the first
 // scrape; counting before that is plain numbers.
+import { registerProcessMetrics } from "./process-metrics.ts";
 
 export const rotationPhases = ["steady", "distributing", "retiring"] as const;
 export type RotationPhase = (typeof rotationPhases)[number];
@@ -77,9 +78,10 @@ function count(counts: Map<string, number>, label: string): void {
 
 async function newRegistry(counts: Counts) {
   // The package is CommonJS: bundled, its members hang on the default export.
-  const { Counter, Gauge, Registry, collectDefaultMetrics } = (await import("prom-client")).default;
+  const library = (await import("prom-client")).default;
+  const { Counter, Gauge, Registry } = library;
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  registerProcessMetrics(registry, library);
   const counter = (name: string, help: string, value: () => number): void => {
     new Counter({
       name,
