@@ -11,10 +11,12 @@ const drivers: Readonly<Record<string, Import>> = {
   "nameresolution.mdns/v1": () => import("./nameresolution/mdns.ts"),
   "nameresolution.sqlite/v1": () => import("./nameresolution/sqlite.ts"),
   "pubsub.in-memory/v1": () => import("./pubsub/memory.ts"),
+  "pubsub.redis/v1": () => import("./pubsub/redis.ts"),
   "pubsub.sqlite/v1": () => import("./pubsub/sqlite.ts"),
   "secretstores.local.env/v1": () => import("./secrets/local-env.ts"),
   "secretstores.local.file/v1": () => import("./secrets/local-file.ts"),
   "state.in-memory/v1": inMemoryState,
+  "state.redis/v1": () => import("./state/redis.ts"),
   "state.sqlite/v1": sqliteState,
   "state.sqlite3/v1": sqliteState,
 };

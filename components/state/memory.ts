@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock, Timer } from "../../lib/kit/clock.ts";
 import type { DriverContext } from "../driver.ts";
+import { likePattern } from "./like.ts";
 import {
   type BulkGetItem,
   type DeleteRequest,
@@ -153,13 +154,4 @@ class MemoryStore implements StateStore {
       if (this.#expiring.size > 0) this.#sweepLater();
     });
   }
-}
-
-function likePattern(pattern: string): RegExp {
-  const source = pattern.replace(/\\?[\s\S]/gu, (part) => {
-    if (part === "%") return ".*";
-    if (part === "_") return ".";
-    return RegExp.escape(part.length > 1 && part.startsWith("\\") ? part.slice(1) : part);
-  });
-  return new RegExp(`^${source}$`, "su");
 }

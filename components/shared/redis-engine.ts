@@ -1,0 +1,148 @@
+// The three ways to a Redis: one server, a cluster, a master found by sentinels. Each is the same small thing to the rest: send a command to
+// whoever holds a key. Blob replies are Buffers; nothing is queued while there is no connection, so no write is executed after its caller gave up.
+import { getCACertificates } from "node:tls";
+import { createClient, createCluster, createSentinel, RESP_TYPES } from "redis";
+import type { RedisAddress, RedisSettings, RedisTls } from "./redis-settings.ts";
+
+export type RedisArgument = string | Buffer;
+export type RedisArguments = readonly RedisArgument[];
+export type Send = (args: RedisArguments) => Promise<unknown>;
+
+export interface Engine {
+  connect(): Promise<unknown>;
+  /** To the server that holds `key`; null: to any master. */
+  send(key: string | null, args: RedisArguments): Promise<unknown>;
+  /** Every master, for commands without a key. */
+  masters(): Promise<readonly Send[]>;
+  destroy(): void;
+  /** True when all commands go over one connection, in order. */
+  readonly single: boolean;
+}
+
+export interface EngineEvents {
+  /** A connection was lost or could not be made; called again and again while it lasts. */
+  readonly onError: (error: unknown) => void;
+  readonly onReady: () => void;
+  /** Milliseconds until the next attempt; an Error ends the attempts. */
+  readonly reconnect: (retries: number, cause: Error) => number | Error;
+}
+
+/** Asks an idle server whether it is still there, and how long it may keep silent. */
+const pingIntervalMs = 10_000;
+const silenceMaxMs = 30_000;
+
+const commandOptions = { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } } as const;
+
+/** Makes the engine, unconnected. `blocking`: for one reader that waits inside its commands. */
+export function makeEngine(settings: RedisSettings, events: EngineEvents, blocking: boolean): Engine {
+  if (settings.mode === "cluster") return clusterEngine(settings, events, blocking);
+  if (settings.mode === "sentinel") return sentinelEngine(settings, events);
+  return nodeEngine(settings, events);
+}
+
+function nodeEngine(settings: RedisSettings, events: EngineEvents): Engine {
+  const address = settings.addresses[0] as RedisAddress;
+  const client = createClient({
+    ...clientOptions(settings),
+    socket: { ...socketOptions(settings, events), host: address.host, port: address.port },
+    commandOptions,
+  });
+  client.on("error", events.onError).on("ready", events.onReady);
+  const send: Send = (args) => client.sendCommand(args as RedisArgument[]);
+  return {
+    connect: () => client.connect(),
+    send: (_key, args) => client.sendCommand(args as RedisArgument[]),
+    masters: async () => [send],
+    destroy: () => client.destroy(),
+    single: true,
+  };
+}
+
+function clusterEngine(settings: RedisSettings, events: EngineEvents, blocking: boolean): Engine {
+  const cluster = createCluster({
+    rootNodes: settings.addresses.map(({ host, port }) => ({ socket: { host, port } })),
+    defaults: { ...clientOptions(settings), socket: socketOptions(settings, events) },
+    minimizeConnections: blocking,
+    commandOptions,
+    RESP: 2,
+  });
+  cluster.on("error", events.onError);
+  cluster.on("node-ready", events.onReady);
+  return {
+    connect: () => cluster.connect(),
+    send: (key, args) => cluster.sendCommand(key ?? undefined, false, args as RedisArgument[]),
+    masters: () =>
+      Promise.all(
+        cluster.masters.map(async (master): Promise<Send> => {
+          const client = await cluster.nodeClient(master);
+          return (args) => client.sendCommand(args as RedisArgument[]);
+        }),
+      ),
+    destroy: () => cluster.destroy(),
+    single: false,
+  };
+}
+
+function sentinelEngine(settings: RedisSettings, events: EngineEvents): Engine {
+  const { sentinelUsername, sentinelPassword } = settings;
+  const sentinel = createSentinel({
+    name: settings.masterName,
+    sentinelRootNodes: settings.addresses.map(({ host, port }) => ({ host, port })),
+    nodeClientOptions: { ...clientOptions(settings), socket: socketOptions(settings, events) },
+    sentinelClientOptions: {
+      ...plainOptions,
+      ...login(sentinelUsername, sentinelPassword),
+      socket: { connectTimeout: settings.dialTimeoutMs, ...tlsOptions(settings.tls) },
+    },
+    // One connection for everything, so that commands are pipelined rather than taking turns.
+    reserveClient: true,
+    passthroughClientErrorEvents: true,
+    commandOptions,
+    RESP: 2,
+  });
+  sentinel.on("error", events.onError);
+  sentinel.on("ready", events.onReady);
+  const send: Send = (args) => sentinel.sendCommand(false, args as RedisArgument[]);
+  return {
+    connect: () => sentinel.connect(),
+    send: (_key, args) => sentinel.sendCommand(false, args as RedisArgument[]),
+    masters: async () => [send],
+    destroy: () => void sentinel.destroy().catch(events.onError),
+    single: false,
+  };
+}
+
+const plainOptions = { RESP: 2, maintNotifications: "disabled", disableOfflineQueue: true } as const;
+
+function clientOptions(settings: RedisSettings) {
+  return {
+    ...plainOptions,
+    ...login(settings.username, settings.password),
+    ...(settings.database === 0 ? {} : { database: settings.database }),
+    pingInterval: pingIntervalMs,
+  };
+}
+
+function login(username: string, password: string) {
+  return { ...(username === "" ? {} : { username }), ...(password === "" ? {} : { password }) };
+}
+
+function socketOptions(settings: RedisSettings, { reconnect }: EngineEvents) {
+  return {
+    connectTimeout: settings.dialTimeoutMs,
+    socketTimeout: silenceMaxMs,
+    reconnectStrategy: reconnect,
+    ...tlsOptions(settings.tls),
+  };
+}
+
+/** The system's authorities besides Node's own, as Go trusts them. */
+function tlsOptions(tls: RedisTls | null) {
+  if (tls === null) return {};
+  return {
+    tls: true as const,
+    ca: [...getCACertificates("default"), ...getCACertificates("system")],
+    rejectUnauthorized: !tls.insecureSkipVerify,
+    ...(tls.clientCert === null || tls.clientKey === null ? {} : { cert: tls.clientCert, key: tls.clientKey }),
+  };
+}
