@@ -22,6 +22,8 @@ import type { SidecarConfig } from "./sidecar-config.ts";
 export interface BlockParts {
   readonly configuration: Configuration;
   readonly resources: Resources;
+  /** The declared subscriptions as they are now. */
+  readonly declared: () => Resources["subscriptions"];
   readonly loader: ComponentLoader;
   readonly app: RunningApp;
   readonly identity: Identity;
@@ -42,7 +44,7 @@ export function makeBlocks({ config, around }: Workshop, parts: BlockParts) {
     components: loader.table("pubsub"),
     policies,
     app: app.app,
-    declared: () => resources.subscriptions,
+    declared: parts.declared,
     isNamespaced: (component) => loader.isNamespaced(component),
     asksApp: !config.disabledInitEndpoints.includes("subscribe"),
     tracing: samplingRate(configuration) > 0,

@@ -91,7 +91,8 @@ async function untilStopped(config: SidecarConfig, log: Logger): Promise<void> {
     const end = await runOnce(config, log, (listener) => {
       onEnd = listener;
     });
-    if (end === "stop") return;
+    // A signal to stop that came while a reload was winding down had nobody to hear it.
+    if (end === "stop" || stopping) return;
   }
 }
 
@@ -106,7 +107,9 @@ async function runOnce(config: SidecarConfig, log: Logger, listen: (onEnd: (end:
     forceExit: () => process.exit(1),
   });
   const stop = new AbortController();
-  const ended = Promise.race([new Promise<End>(listen), runtime.ended]).finally(() => stop.abort(new Error("the sidecar was told to stop")));
+  const ended = Promise.race([new Promise<End>(listen), runtime.ended]).finally(() =>
+    stop.abort(new Error("the sidecar was told to stop")),
+  );
   // Looked at below; a failure meanwhile is not unhandled.
   ended.catch(() => {});
   try {

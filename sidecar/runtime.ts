@@ -12,8 +12,7 @@ import { makeBlocks } from "./building-blocks.ts";
 import type { App } from "./contract/ports.ts";
 import type { RunningServer } from "./edge/http-api.ts";
 import { findHostAddress } from "./host-address.ts";
-import { diskFiles } from "./loader/disk-files.ts";
-import { loadResources } from "./loader/load-resources.ts";
+import { makeReload, resourcesOnDisk } from "./live-resources.ts";
 import {
   makeApp,
   makeAuthorize,
@@ -41,9 +40,14 @@ export interface Runtime {
   start(signal: AbortSignal): Promise<void>;
   /** Drains and closes in reverse. Rejects with GraceExpiredError when that takes longer than the grace period. */
   stop(): Promise<void>;
-  /** Resolves when the shutdown API asks for the end. */
-  readonly shutdownRequested: Promise<void>;
+  /**
+   * Resolves when the shutdown API asks for the end, or a changed resource for a new start. Rejects when the sidecar cannot run on.
+   * Either way `stop` is still to be called.
+   */
+  readonly ended: Promise<End>;
 }
+
+export type End = "stop" | "reload";
 
 export function createRuntime(config: SidecarConfig, around: Surroundings): Runtime {
   return new SidecarRuntime(config, around);
@@ -63,7 +67,7 @@ class SidecarRuntime implements Runtime {
   readonly #log: Logger;
   readonly #readiness = new Readiness();
   readonly #outbound = new Readiness();
-  readonly #shutdown = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<End>();
   readonly #closers: Closer[] = [];
   readonly #servers: RunningServer[] = [];
   #drainInbound: () => Promise<void> = async () => {};
@@ -75,8 +79,8 @@ class SidecarRuntime implements Runtime {
     this.#log = around.log;
   }
 
-  get shutdownRequested(): Promise<void> {
-    return this.#shutdown.promise;
+  get ended(): Promise<End> {
+    return this.#ended.promise;
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -103,7 +107,8 @@ class SidecarRuntime implements Runtime {
     const { appId, namespace } = config;
     const identity = { appId, namespace, hostAddress: await findHostAddress(config.hostIp) };
     const resolver = await startResolver(workshop, configuration, identity, internal.port, signal);
-    const resources = await loadResources({ ...config, paths: config.resourcesPaths, files: diskFiles, log: this.#log }, signal);
+    const origin = resourcesOnDisk(workshop);
+    const resources = await origin.load(signal);
     const loader = await startComponents(workshop, configuration, resources, signal);
     const endpoints = await startEndpoints(workshop, loader, resources, signal);
     const app = makeApp(workshop);
@@ -112,13 +117,25 @@ class SidecarRuntime implements Runtime {
     const proxy = makeProxy(workshop, { identity, app, remotes, authorize });
     const shutdown = { graceful: () => this.#requestShutdown(), force: () => this.#forceShutdown() };
     const { readiness, outbound } = { readiness: this.#readiness, outbound: this.#outbound };
-    const parts = { configuration, resources, loader, app, identity, mesh, endpoints, readiness, outbound, shutdown };
+    const reload = await makeReload(workshop, {
+      configuration,
+      origin,
+      resources,
+      loader,
+      refreshSubscriptions: () => sidecar.subscriptions.refresh(),
+      checkRestart: () => readConfiguration({ config, around }, signal),
+      restart: () => this.#ended.resolve("reload"),
+      failed: (error) => this.#ended.reject(error),
+    });
+    const declared = () => reload.reloader.subscriptions();
+    const parts = { configuration, resources, declared, loader, app, identity, mesh, endpoints, readiness, outbound, shutdown };
     const sidecar = makeBlocks(workshop, parts);
 
     await servePublicApis(workshop, configuration, metrics, sidecar, proxy, (server) => this.#servers.push(server));
     internal.server.serve(methods, proxy.inbound);
     this.#log.info(`Internal gRPC server is running on ${config.internalGrpcListenAddress}:${internal.port}`);
     ready.outbound.ready();
+    await reload.start(signal);
 
     const asksConfig = !config.disabledInitEndpoints.includes("config");
     const subscriber = followApp({ app: app.app, appId, asksConfig, inbound: sidecar.subscriptions, log: this.#log, signal });
@@ -182,7 +199,7 @@ class SidecarRuntime implements Runtime {
   #requestShutdown(): void {
     this.#log.info("Shutdown requested via API");
     // The answer leaves first: the servers close after what they are answering.
-    this.#shutdown.resolve();
+    this.#ended.resolve("stop");
   }
 
   #forceShutdown(): void {

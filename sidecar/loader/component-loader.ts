@@ -1,16 +1,21 @@
 // Brings components up in order and keeps what became of each. Secret stores come first; a component whose secret store
 // is not there yet is parked until it is. A failure ends the start unless the component says ignoreErrors, as in Dapr.
-// Invariants: 1. a table holds started drivers only; 2. a driver is closed once, after those that were started later;
-// 3. every component that was handed in has a status, with the reason when it is not ready.
+// While the sidecar runs, single components are taken out and put in; what others do meanwhile goes on.
+// Invariants: 1. a table holds started drivers only; 2. a driver is closed once: at the end after those that were started
+// later, before that after its last call; 3. every component that was handed in and not taken out has a status, with the
+// reason when it is not ready.
 import type { Driver } from "../../components/driver.ts";
 import type { SecretStore } from "../../components/secrets/store.ts";
 import { assert } from "../../lib/kit/assert.ts";
+import { sleep } from "../../lib/kit/clock.ts";
 import { messageOf } from "../../lib/kit/errors.ts";
 import { type Component, componentLogName } from "../../lib/resources/component.ts";
 import type { Logger } from "../../lib/telemetry/log.ts";
 import type { ComponentTable, Loaded } from "../contract/ports.ts";
 import { Table } from "./component-table.ts";
 import { isDenied } from "./denied.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { type Tracked, trackInFlight } from "./in-flight.ts";
 import { type DriverKinds, type KindName, kindOfType } from "./kinds.ts";
 import { LoadError } from "./load-configuration.ts";
 import type { LoaderSurroundings, SecretSource } from "./ports.ts";
@@ -28,12 +33,23 @@ export interface ComponentStatus {
   readonly reason: string | null;
 }
 
-interface Running {
+/** A component that runs, and everything that was decisive when it was started, secrets included, as a digest. */
+export interface Installed {
   readonly component: Component;
+  readonly fingerprint: string;
+}
+
+interface Running extends Installed {
   readonly kind: string;
   readonly loaded: Loaded<Driver>;
+  /** What is closed; the others see `loaded.driver`. */
+  readonly driver: Driver;
+  readonly tracked: Tracked<Driver>;
   readonly namespaced: boolean;
 }
+
+/** How long the calls of a component that is taken out may take before its driver is closed under them. */
+const lastCallsMs = 30_000;
 
 export class ComponentLoader {
   readonly #around: LoaderSurroundings;
@@ -100,6 +116,40 @@ export class ComponentLoader {
     }
   }
 
+  /** The components that run, by name. */
+  installed(): ReadonlyMap<string, Installed> {
+    return new Map(this.#running.map((one) => [one.component.name, one]));
+  }
+
+  /** What a component would be started with now; see Installed. */
+  async fingerprint(component: Component, signal: AbortSignal): Promise<string> {
+    const resolved = await this.resolve({ ...component, kind: "Component", pairs: component.metadata }, signal);
+    return fingerprintOf(component, resolved.kind === "resolved" ? resolved.pairs : null);
+  }
+
+  /** Starts one more component. Rejects like `load`; resolves as well when it is denied, parked, or failed with ignoreErrors. */
+  async add(component: Component, signal: AbortSignal): Promise<void> {
+    this.#unpark(component.name);
+    if (this.#isAllowed(component)) await this.#process(component, signal);
+  }
+
+  /**
+   * Takes a component out: nobody finds it any more, then `unlinked` runs, then the calls in flight end, then its driver closes.
+   * Never rejects.
+   */
+  async remove(name: string, unlinked: () => Promise<void>): Promise<void> {
+    this.#unpark(name);
+    this.#statuses.delete(name);
+    const at = this.#running.findIndex((one) => one.component.name === name);
+    if (at < 0) return;
+    const [one] = this.#running.splice(at, 1) as [Running];
+    this.#table(one.kind).remove(name);
+    if (this.#actorStateStore === name) this.#actorStateStore = null;
+    await unlinked();
+    await this.#lastCalls(one);
+    await this.#closeDriver(one);
+  }
+
   /** Resolves the references of any resource, e.g. the headers of an HTTPEndpoint. */
   resolve(referrer: Referrer, signal: AbortSignal): Promise<ResolvedPairs> {
     const { env, envKeys, defaultSecretStore, log } = this.#around;
@@ -111,14 +161,27 @@ export class ComponentLoader {
   /** Closes every driver, the last started first. A driver that fails to close does not keep the others open. */
   async close(): Promise<void> {
     for (let one = this.#running.pop(); one !== undefined; one = this.#running.pop()) {
-      const logName = componentLogName(one.component);
-      this.#runtimeLog.info(`Shutting down component ${logName}`);
+      this.#runtimeLog.info(`Shutting down component ${componentLogName(one.component)}`);
       this.#table(one.kind).remove(one.component.name);
-      try {
-        await one.loaded.driver.close();
-      } catch (error) {
-        this.#runtimeLog.warn(`error closing component ${logName}: ${messageOf(error)}`);
-      }
+      await this.#closeDriver(one);
+    }
+  }
+
+  async #lastCalls({ component, tracked }: Running): Promise<void> {
+    const over = new AbortController();
+    const late = sleep(this.#around.clock, lastCallsMs, over.signal).then(() => {
+      const calls = `${tracked.inFlight} calls still in flight after ${lastCallsMs / 1000}s`;
+      this.#runtimeLog.warn(`closing component ${componentLogName(component)} with ${calls}`);
+    }, ignore);
+    await Promise.race([tracked.idle(), late]);
+    over.abort();
+  }
+
+  async #closeDriver({ component, driver }: Running): Promise<void> {
+    try {
+      await driver.close();
+    } catch (error) {
+      this.#runtimeLog.warn(`error closing component ${componentLogName(component)}: ${messageOf(error)}`);
     }
   }
 
@@ -150,9 +213,13 @@ export class ComponentLoader {
     if (kind === null) throw new Error(`incorrect type ${component.type}`);
     try {
       const { loaded, actorStateStore, namespaced } = await startDriver(component, kind, resolved.pairs, this.#around, signal);
-      if (actorStateStore && this.#around.actors) await this.#claimActors(component, loaded.driver);
-      this.#running.push({ component, kind, loaded, namespaced });
-      this.#table(kind).put(loaded);
+      const { driver } = loaded;
+      if (actorStateStore && this.#around.actors) await this.#claimActors(component, driver);
+      const tracked = trackInFlight(driver);
+      const running = { component, fingerprint: fingerprintOf(component, resolved.pairs), kind, driver, tracked, namespaced };
+      const shown = Object.freeze({ ...loaded, driver: tracked.driver });
+      this.#running.push({ ...running, loaded: shown });
+      this.#table(kind).put(shown);
     } catch (error) {
       signal.throwIfAborted();
       this.#log.error(`Failed to init component ${logName}: ${messageOf(error)}`);
@@ -172,6 +239,15 @@ export class ComponentLoader {
   #park(component: Component, store: string): void {
     this.#parked.set(store, [...(this.#parked.get(store) ?? []), component]);
     this.#mark(component, "waiting", `secret store ${store} is not loaded; add a component of that name or correct auth.secretStore`);
+  }
+
+  #unpark(name: string): void {
+    for (const [store, waiting] of this.#parked) {
+      this.#parked.set(
+        store,
+        waiting.filter((component) => component.name !== name),
+      );
+    }
   }
 
   async #claimActors(component: Component, driver: Driver): Promise<void> {
@@ -210,3 +286,5 @@ export class ComponentLoader {
     return table;
   }
 }
+
+function ignore(): void {}

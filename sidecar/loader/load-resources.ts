@@ -1,6 +1,8 @@
 // Reads the resource directories of a standalone sidecar. As in Dapr a document that cannot be read is left out with a
 // warning, and a name that is used twice ends the start. Resources of other namespaces and other apps are left out.
 import { type Component, componentLogName, componentType, parseComponent } from "../../lib/resources/component.ts";
+import { type Configuration, configurationType } from "../../lib/resources/configuration.ts";
+import { parseConfiguration } from "../../lib/resources/configuration-parser.ts";
 import { type HttpEndpoint, httpEndpointType, parseHttpEndpoint } from "../../lib/resources/http-endpoint.ts";
 import { type Parsed, type Problem, problemText } from "../../lib/resources/problem.ts";
 import { parseResiliency, type Resiliency, resiliencyType } from "../../lib/resources/resiliency.ts";
@@ -12,13 +14,17 @@ import { fileErrorText } from "./disk-files.ts";
 import { LoadError } from "./load-configuration.ts";
 import type { DirectoryEntry, ResourceFiles } from "./ports.ts";
 
-export interface ResourceSource {
-  readonly paths: readonly string[];
-  readonly files: ResourceFiles;
+/** Whom resources are read for. */
+export interface ResourceScope {
   readonly appId: string;
   readonly namespace: string;
   /** False: the namespace of resources does not matter. */
   readonly namespaceGiven: boolean;
+}
+
+export interface ResourceSource extends ResourceScope {
+  readonly paths: readonly string[];
+  readonly files: ResourceFiles;
   readonly log: Logger;
 }
 
@@ -28,8 +34,20 @@ export interface Resources {
   readonly subscriptions: readonly Subscription[];
   readonly httpEndpoints: readonly HttpEndpoint[];
   readonly resiliencies: readonly Resiliency[];
+  /** Those that lie among the other resources; which one the sidecar uses is not decided here. */
+  readonly configurations: readonly Configuration[];
   /** Everything found wrong, already logged. */
   readonly problems: readonly Problem[];
+}
+
+/** A name of a component is used twice; `duplicates` says which, a line each. */
+export class DuplicateError extends LoadError {
+  readonly duplicates: string;
+
+  constructor(duplicates: string) {
+    super(`failed to load components: ${duplicates}`);
+    this.duplicates = duplicates;
+  }
 }
 
 interface Bins {
@@ -37,6 +55,7 @@ interface Bins {
   readonly subscriptions: Subscription[];
   readonly httpEndpoints: HttpEndpoint[];
   readonly resiliencies: Resiliency[];
+  readonly configurations: Configuration[];
   readonly problems: Problem[];
 }
 
@@ -65,12 +84,13 @@ const kinds: readonly Kind[] = [
   kindOf(componentType, parseComponent, (bins) => bins.components),
   kindOf(httpEndpointType, parseHttpEndpoint, (bins) => bins.httpEndpoints),
   kindOf(resiliencyType, parseResiliency, (bins) => bins.resiliencies),
+  kindOf(configurationType, parseConfiguration, (bins) => bins.configurations),
   ...subscriptionTypes.map((type) => kindOf(type, parseSubscription, (bins) => bins.subscriptions)),
 ];
 
 /** Rejects with LoadError when a directory is not there or a name is used twice. */
 export async function loadResources(source: ResourceSource, signal: AbortSignal): Promise<Resources> {
-  const bins: Bins = { components: [], subscriptions: [], httpEndpoints: [], resiliencies: [], problems: [] };
+  const bins: Bins = { components: [], subscriptions: [], httpEndpoints: [], resiliencies: [], configurations: [], problems: [] };
   const log = source.log.scope("dapr.runtime.loader.disk");
   for (const directory of source.paths) {
     for (const entry of await entriesOf(directory, source)) {
@@ -79,7 +99,7 @@ export async function loadResources(source: ResourceSource, signal: AbortSignal)
     }
   }
   const components = select("Component", bins.components, source, componentLogName);
-  if (components.duplicates.length > 0) throw new LoadError(`failed to load components: ${components.duplicates.join("\n")}`);
+  if (components.duplicates.length > 0) throw new DuplicateError(components.duplicates.join("\n"));
   const endpoints = select("HTTPEndpoint", bins.httpEndpoints, source, (endpoint) => `${endpoint.name} (${endpoint.baseUrl})`);
   // Dapr starts without any endpoint then; so do we.
   if (endpoints.duplicates.length > 0) source.log.warn(`failed to load HTTP endpoints: ${endpoints.duplicates.join("\n")}`);
@@ -88,6 +108,7 @@ export async function loadResources(source: ResourceSource, signal: AbortSignal)
     httpEndpoints: endpoints.duplicates.length > 0 ? [] : endpoints.selected,
     subscriptions: bins.subscriptions.filter((subscription) => inScope(subscription, source.appId)),
     resiliencies: bins.resiliencies.filter((resiliency) => inScope(resiliency, source.appId)),
+    configurations: bins.configurations,
     problems: bins.problems,
   });
 }
@@ -109,7 +130,9 @@ async function readFile(directory: string, entry: DirectoryEntry, source: Resour
   try {
     text = await files.read(path, yamlMaxBytes);
   } catch (error) {
-    return log.warn(`daprd load Component error when opening file ${path}: ${fileErrorText("open", path, error)}`);
+    const cause = fileErrorText("open", path, error);
+    bins.problems.push({ severity: "error", file: path, field: "", cause, remedy: "make the file readable" });
+    return log.warn(`daprd load Component error when opening file ${path}: ${cause}`);
   }
   splitDocuments(text).forEach((document, i) => {
     const { kind, problems } = readDocument(document, path, bins);
@@ -141,6 +164,11 @@ function report(kind: string, path: string, problems: readonly Problem[], log: L
     log.warn(`daprd load ${kind} error when parsing manifests yaml resource in ${path}: ${errors.map(problemText).join("\n")}`);
   }
   for (const problem of problems) if (problem.severity === "warning") log.warn(`${kind} in ${path}: ${problemText(problem)}`);
+}
+
+/** Whether a resource is for this sidecar, by namespace and scopes. */
+export function concerns(resource: ResourceMetadata, { appId, namespace, namespaceGiven }: ResourceScope): boolean {
+  return !(namespaceGiven && resource.namespace !== "" && resource.namespace !== namespace) && inScope(resource, appId);
 }
 
 function inScope(resource: ResourceMetadata, appId: string): boolean {

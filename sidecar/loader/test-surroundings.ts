@@ -54,6 +54,8 @@ export interface Stage {
 export function stage(options: {
   readonly behaviour?: Behaviour;
   readonly secrets?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Awaited by every secret store before it answers. */
+  readonly beforeGet?: () => Promise<void>;
   readonly around?: Partial<LoaderSurroundings>;
 }): Stage {
   const { log, lines } = keptLog();
@@ -71,6 +73,7 @@ export function stage(options: {
         events.push(`close ${context.name}`);
       },
       async get(name) {
+        await options.beforeGet?.();
         const secret = options.secrets?.[name];
         if (secret === undefined) throw new Error(`secret ${name} not found`);
         return secret;

@@ -29,7 +29,14 @@ function httpForm(from: GetMetadataResponse): Record<string, unknown> {
     id: from.id,
     runtimeVersion: from.runtimeVersion,
     enabledFeatures: filled(from.enabledFeatures),
-    components: filled(from.registeredComponents.map(({ name, type, version, capabilities }) => ({ name, type, version, capabilities }))),
+    components: filled(
+      from.registeredComponents.map(({ name, type, version, capabilities }) => ({
+        name,
+        type,
+        version,
+        capabilities: filled(capabilities),
+      })),
+    ),
     extended: from.extendedMetadata,
     subscriptions: filled(from.subscriptions.map(subscriptionForm)),
     httpEndpoints: filled(from.httpEndpoints.map(({ name }) => ({ name }))),
