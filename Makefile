@@ -25,7 +25,7 @@ check: $(NODE) ## the fast gate: format, lint, layers, tidy, generated code, typ
 	@$(MAKE) --no-print-directory unit
 
 unit: $(NODE)
-	@node --test --test-reporter=dot 'lib/**/*.test.ts' 'components/**/*.test.ts' 'sidecar/**/*.test.ts' 'sentry/**/*.test.ts' 'cli/**/*.test.ts' 'bench/**/*.test.ts' 'tools/**/*.test.ts'
+	@node --test --test-reporter=dot 'lib/**/*.test.ts' 'components/**/*.test.ts' 'sidecar/**/*.test.ts' 'sentry/**/*.test.ts' 'operator/**/*.test.ts' 'injector/**/*.test.ts' 'images/**/*.test.ts' 'cli/**/*.test.ts' 'bench/**/*.test.ts' 'tools/**/*.test.ts'
 
 integration: build
 	@node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'

@@ -37,7 +37,7 @@ const result = await build({
 const { writeFileSync } = await import("node:fs");
 writeFileSync(join(outdir, "meta.json"), JSON.stringify(result.metafile));
 
-for (const service of ["daprd", "sentry", "outrigger"]) {
+for (const service of ["daprd", "sentry", "operator", "injector", "outrigger"]) {
   const started = spawnSync(join(root, "bin", service), ["--version"], { encoding: "utf8" });
   if (started.status !== 0) {
     process.stderr.write(`build: dist/${service}.mjs does not start:\n${started.stderr}`);

@@ -2,6 +2,8 @@
 export const entryPoints: Readonly<Record<string, string>> = {
   daprd: "sidecar/main.ts",
   sentry: "sentry/main.ts",
+  operator: "operator/main.ts",
+  injector: "injector/main.ts",
   outrigger: "cli/main.ts",
   "sqlite-worker": "components/shared/sqlite-worker.ts",
 };
