@@ -26,6 +26,7 @@ export class Attempt {
   readonly #session: Http2Session | undefined;
   #ended = false;
   #answered = false;
+  #unsent = false;
   /** The status of the trailers (null is OK); undefined until they are here. */
   #status: GrpcStatusError | null | undefined = undefined;
   #trailers: Metadata | null = null;
@@ -43,8 +44,7 @@ export class Attempt {
     stream.on("error", (error) => {
       this.#failure = error;
     });
-    // node:http2 could not put the request into frames, which is so for headers over 64 KiB.
-    stream.on("frameError", () => this.cancel(headersTooLarge()));
+    stream.on("frameError", (_type, code) => this.#unframed(code));
     stream.on("close", () => {
       this.#closed();
       letGo(stream);
@@ -67,6 +67,12 @@ export class Attempt {
     this.stream.close(constants.NGHTTP2_CANCEL);
     this.stream.resume();
     this.#end(status, newMetadata(), false);
+  }
+
+  /** node:http2 could not put the request into frames; the reset that follows says nothing more. */
+  #unframed(code: number): void {
+    if (code === constants.NGHTTP2_FRAME_SIZE_ERROR) this.cancel(headersTooLarge());
+    else this.#unsent = true;
   }
 
   #response(headers: IncomingHttpHeaders, rawHeaders: readonly string[] | undefined): void {
@@ -120,9 +126,9 @@ export class Attempt {
       return;
     }
     const rstCode = this.stream.rstCode;
-    const unsent = this.stream.id === undefined;
+    const unsent = this.#unsent || this.stream.id === undefined;
     const refused = rstCode === constants.NGHTTP2_REFUSED_STREAM;
-    const status = statusOfLoss(this.#failure, rstCode, this.#session);
+    const status = this.#unsent ? connectionClosing() : statusOfLoss(this.#failure, rstCode, this.#session);
     this.#end(status, newMetadata(), !this.#answered && (unsent || refused));
   }
 
@@ -152,6 +158,10 @@ export function statusOfLoss(failure: NodeJS.ErrnoException | null, rstCode: num
   if (failure === null && !connectionLost)
     return new GrpcStatusError(GrpcCode.INTERNAL, "server closed the stream without sending trailers");
   return new GrpcStatusError(GrpcCode.UNAVAILABLE, `error reading from server: ${failure?.message ?? "EOF"}`);
+}
+
+function connectionClosing(): GrpcStatusError {
+  return new GrpcStatusError(GrpcCode.UNAVAILABLE, "the connection was closing before the request could be sent");
 }
 
 export function headersTooLarge(): GrpcStatusError {
