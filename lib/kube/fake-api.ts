@@ -116,6 +116,14 @@ export class FakeKubeApi implements AsyncDisposable {
     for (const { response } of this.#watchers) response.destroy();
   }
 
+  /** Ends all watches as a server does whose time for them is over. */
+  endWatches(): void {
+    for (const watcher of this.#watchers) {
+      this.#watchers.delete(watcher);
+      watcher.response.end();
+    }
+  }
+
   get watches(): number {
     return this.#watchers.size;
   }

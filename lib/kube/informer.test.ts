@@ -91,6 +91,19 @@ test("refused lists and watches are tried again; a kind that is not there counts
   await running.saw("updated x 2");
 });
 
+test("a server that ends every watch in good order is followed all the same", async () => {
+  await using api = await FakeKubeApi.start();
+  await using running = await started(api);
+  await running.informer.synced;
+  for (const n of [1, 2, 3]) {
+    await until(() => api.watches === 1);
+    api.endWatches();
+    api.put(configMaps, map("x", n));
+    await running.saw(`${n === 1 ? "added" : "updated"} x ${n}`);
+    assert.equal(running.informer.trouble, null);
+  }
+});
+
 test("a kind that the cluster does not have is an empty copy", async () => {
   await using api = await FakeKubeApi.start();
   api.fail("GET", /configmaps/, 404);

@@ -41,10 +41,11 @@ export async function* lines(access: KubeAccess, request: KubeRequest, silenceMs
   const answered = new AbortController();
   const timer = setTimeout(() => answered.abort(new Error("no answer in time")), requestTimeoutMs);
   const response = await open(access, request, AbortSignal.any([signal, answered.signal]), signal).finally(() => clearTimeout(timer));
-  response.socket.setTimeout(silenceMs, () => response.destroy());
+  const silence = setTimeout(() => response.destroy(), silenceMs);
   let rest: Buffer = Buffer.alloc(0);
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
+      silence.refresh();
       rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
         yield rest.toString("utf8", 0, end);
@@ -57,7 +58,7 @@ export async function* lines(access: KubeAccess, request: KubeRequest, silenceMs
     if (signal.aborted) throw signal.reason;
     // A connection that breaks ends the watch, like one that is closed: what was missed comes with the next.
   } finally {
-    response.socket.setTimeout(0);
+    clearTimeout(silence);
     response.destroy();
   }
   if (rest.length > 0) yield rest.toString("utf8");
