@@ -15,6 +15,8 @@ export interface Surroundings extends Terminal {
   readonly daprd: string;
   /** The certificate authority's launcher. */
   readonly sentry: string;
+  /** The Helm chart's folder. */
+  readonly chart: string;
   readonly version: string;
   /** Calls back on every request to stop: Ctrl-C, SIGTERM, a closed terminal. */
   readonly onStop: (listener: (reason: string) => void) => void;

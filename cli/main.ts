@@ -3,15 +3,36 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../lib/kit/errors.ts";
 import { outriggerVersion } from "../lib/kit/version.ts";
+import { annotateCommand } from "./commands/annotate.ts";
+import { checkCommand } from "./commands/check.ts";
+import { componentsCommand } from "./commands/components.ts";
+import { configurationsCommand } from "./commands/configurations.ts";
+import { initCommand } from "./commands/init.ts";
 import { listCommand } from "./commands/list.ts";
+import { logsCommand } from "./commands/logs.ts";
 import { mtlsCommand } from "./commands/mtls.ts";
 import { runCommand } from "./commands/run.ts";
+import { statusCommand } from "./commands/status.ts";
 import { stopCommand } from "./commands/stop.ts";
+import { uninstallCommand } from "./commands/uninstall.ts";
 import type { Command, Surroundings } from "./console.ts";
 import { UsageError } from "./flags.ts";
 import { TemplateError } from "./run/template.ts";
 
-const commands: readonly Command[] = [runCommand, stopCommand, listCommand, mtlsCommand];
+const commands: readonly Command[] = [
+  runCommand,
+  stopCommand,
+  listCommand,
+  mtlsCommand,
+  initCommand,
+  checkCommand,
+  statusCommand,
+  uninstallCommand,
+  annotateCommand,
+  componentsCommand,
+  configurationsCommand,
+  logsCommand,
+];
 
 const help = `Outrigger runs apps with a Dapr-compatible sidecar beside each.
 
@@ -19,7 +40,7 @@ Usage:
   outrigger COMMAND [flags]
 
 Commands:
-${commands.map((command) => `  ${command.name.padEnd(8)} ${command.summary}`).join("\n")}
+${commands.map((command) => `  ${command.name.padEnd(14)} ${command.summary}`).join("\n")}
 
 Flags:
   -h, --help      Show this help; with a command, the command's
@@ -53,6 +74,7 @@ function surroundings(): Surroundings {
     pid: process.pid,
     daprd: process.env.OUTRIGGER_DAPRD || packagePath("bin/daprd"),
     sentry: packagePath("bin/sentry"),
+    chart: packagePath("charts/outrigger"),
     version: packageVersion(),
     onStop(listener) {
       for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => listener(`received ${name}`));

@@ -40,7 +40,6 @@ describe("rights of the control plane", withHelm, () => {
     const render = await Render.of();
     assert.deepEqual(rights(render.one("ClusterRole", "dapr-injector")), [
       "mutatingwebhookconfigurations[1] get,patch",
-      "serviceaccounts get,list,watch",
       "namespaces get,list,watch",
       "components get,list",
     ]);
@@ -66,7 +65,6 @@ describe("rights of the control plane", withHelm, () => {
       "customresourcedefinitions[7] get,create,patch",
       "mutatingwebhookconfigurations[1] get,patch",
       "namespaces get,list,watch",
-      "serviceaccounts get,list,watch",
       "tokenreviews create",
     ]);
     assert.ok(rights(render.one("Role", "dapr-operator")).includes("secrets get"));
