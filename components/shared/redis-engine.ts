@@ -1,7 +1,7 @@
 // The three ways to a Redis: one server, a cluster, a master found by sentinels. Each is the same small thing to the rest: send a command to
 // whoever holds a key. Blob replies are Buffers; nothing is queued while there is no connection, so no write is executed after its caller gave up.
 import { getCACertificates } from "node:tls";
-import { createClient, createCluster, createSentinel, RESP_TYPES } from "redis";
+import { createCluster, createSentinel, RedisClient, RESP_TYPES } from "redis";
 import type { RedisAddress, RedisSettings, RedisTls } from "./redis-settings.ts";
 
 export type RedisArgument = string | Buffer;
@@ -42,7 +42,8 @@ export function makeEngine(settings: RedisSettings, events: EngineEvents, blocki
 
 function nodeEngine(settings: RedisSettings, events: EngineEvents): Engine {
   const address = settings.addresses[0] as RedisAddress;
-  const client = createClient({
+  // The bare class: createClient() would add a method for each of hundreds of commands, 20 MB of them, where we send commands as they are.
+  const client = new RedisClient({
     ...clientOptions(settings),
     socket: { ...socketOptions(settings, events), host: address.host, port: address.port },
     commandOptions,
