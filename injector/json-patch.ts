@@ -1,5 +1,6 @@
 // The operations of a JSON patch that an injection needs. https://www.rfc-editor.org/rfc/rfc6902
 // A list that is missing, null or empty is made with its first element; after that elements are appended to it.
+import { escapePointer } from "../lib/kube/patch.ts";
 
 export interface PatchOperation {
   readonly op: "add";
@@ -8,11 +9,6 @@ export interface PatchOperation {
 }
 
 export type JsonPatch = readonly PatchOperation[];
-
-/** Part of a JSON pointer (RFC 6901). */
-export function escapePointer(part: string): string {
-  return part.replaceAll("~", "~0").replaceAll("/", "~1");
-}
 
 export class PatchBuilder {
   readonly #operations: PatchOperation[] = [];

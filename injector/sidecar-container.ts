@@ -72,8 +72,8 @@ export function portsOf(a: AnnotationValues): readonly ContainerPort[] {
 }
 
 function environmentOf({ namespace, annotations: a, settings, facts, componentSockets }: ContainerInputs): readonly EnvVar[] {
-  const keys = [...a.env, ...a["env-from-secret"]].map(({ name }) => name);
-  return [
+  const keys = [...new Set([...a.env, ...a["env-from-secret"]].map(({ name }) => name))];
+  const variables: readonly EnvVar[] = [
     { name: "NAMESPACE", value: namespace },
     { name: "DAPR_TRUST_ANCHORS", value: facts.trustAnchors },
     { name: "POD_NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
@@ -87,6 +87,8 @@ function environmentOf({ namespace, annotations: a, settings, facts, componentSo
     ...(a["api-token-secret"] === "" ? [] : [fromSecret("DAPR_API_TOKEN", a["api-token-secret"], "token")]),
     ...(a["app-token-secret"] === "" ? [] : [fromSecret("APP_API_TOKEN", a["app-token-secret"], "token")]),
   ];
+  // Of a name that stands twice Kubernetes takes the last too, and complains.
+  return [...new Map(variables.map((variable) => [variable.name, variable])).values()];
 }
 
 function fromSecret(name: string, secret: string, key: string): EnvVar {

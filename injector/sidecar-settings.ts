@@ -68,9 +68,8 @@ function images(text: string): ((image: string) => boolean) | null {
     .filter((part) => part !== "");
   if (patterns.length === 0) return null;
   try {
-    // In an image's name a star may stand for a path.
-    const matchers = patterns.map((pattern) => glob(pattern.replaceAll("/", "\u0000")));
-    return (image) => matchers.some((matches) => matches(image.replaceAll("/", "\u0000")));
+    const matchers = patterns.map(glob);
+    return (image) => matchers.some((matches) => matches(image));
   } catch (error) {
     throw new ConfigError(`ALLOWED_SIDECAR_IMAGES: ${messageOf(error)}`);
   }
