@@ -7,11 +7,21 @@ import type { Timer } from "../../lib/kit/clock.ts";
 import { messageOf } from "../../lib/kit/errors.ts";
 import type { DriverContext } from "../driver.ts";
 import { openSqlite, type SqliteDatabase } from "../shared/sqlite.ts";
+import type { Statement } from "../shared/sqlite-protocol.ts";
 import { WakeListener } from "../shared/sqlite-wake.ts";
-import type { BrokerSubscription, MessageHandler, PublishRequest, PubSub, PubSubFeature, SubscribeRequest } from "./broker.ts";
+import type {
+  BrokerSubscription,
+  BulkPublishRequest,
+  FailedEntry,
+  MessageHandler,
+  PublishRequest,
+  PubSub,
+  PubSubFeature,
+  SubscribeRequest,
+} from "./broker.ts";
 import { timeToLiveMs } from "./request-metadata.ts";
 import { Consumer } from "./sqlite/consumer.ts";
-import { readSettings, type Settings } from "./sqlite/settings.ts";
+import { concurrencyMax, readSettings, type Settings } from "./sqlite/settings.ts";
 import { clean, createTables, joinGroup, publish, seen } from "./sqlite/tables.ts";
 
 export function create(context: DriverContext): PubSub {
@@ -19,7 +29,7 @@ export function create(context: DriverContext): PubSub {
 }
 
 class SqlitePubSub implements PubSub {
-  readonly features: readonly PubSubFeature[] = ["MESSAGE_TTL"];
+  readonly features: readonly PubSubFeature[] = ["MESSAGE_TTL", "BULK_PUBSUB"];
   readonly #context: DriverContext;
   readonly #consumers = new Set<Consumer>();
   readonly #closing = new AbortController();
@@ -56,12 +66,26 @@ class SqlitePubSub implements PubSub {
   }
 
   async publish(request: PublishRequest, signal: AbortSignal): Promise<void> {
-    const { database, settings } = this.#open();
-    const ttlMs = timeToLiveMs(request.metadata);
-    const expiresAt = Math.ceil(this.#context.clock.now() + Math.min(ttlMs ?? settings.retentionMs, settings.retentionMs));
-    const statements = publish(request.topic, request.data, JSON.stringify(request.metadata), expiresAt);
-    await database.write(statements, signal, { wake: true });
-    for (const consumer of this.#consumers) if (consumer.topic === request.topic) consumer.wake();
+    await this.#write(request.topic, this.#statements(request.topic, request), signal);
+  }
+
+  /** All or none, in their order. */
+  async bulkPublish({ topic, entries }: BulkPublishRequest, signal: AbortSignal): Promise<readonly FailedEntry[]> {
+    if (entries.length === 0) return [];
+    const statements = entries.flatMap((entry) => this.#statements(topic, entry));
+    await this.#write(topic, statements, signal);
+    return [];
+  }
+
+  #statements(topic: string, { data, metadata }: Pick<PublishRequest, "data" | "metadata">): readonly Statement[] {
+    const { retentionMs } = this.#open().settings;
+    const expiresAt = Math.ceil(this.#context.clock.now() + Math.min(timeToLiveMs(metadata) ?? retentionMs, retentionMs));
+    return publish(topic, data, JSON.stringify(metadata), expiresAt);
+  }
+
+  async #write(topic: string, statements: readonly Statement[], signal: AbortSignal): Promise<void> {
+    await this.#open().database.write(statements, signal, { wake: true });
+    for (const consumer of this.#consumers) if (consumer.topic === topic) consumer.wake();
   }
 
   async subscribe(request: SubscribeRequest, handler: MessageHandler, signal: AbortSignal): Promise<BrokerSubscription> {
@@ -75,7 +99,7 @@ class SqlitePubSub implements PubSub {
       group,
       topic: request.topic,
       lease: `${instanceId}/${name}/${this.#consumersMade++}/${process.pid}`,
-      settings,
+      settings: gathering(settings, request.gathers ?? 1),
       handler,
       clock,
       log,
@@ -113,4 +137,9 @@ class SqlitePubSub implements PubSub {
       this.#cleanLater();
     });
   }
+}
+
+/** A subscription that gathers handles as many at once as it gathers, unless its component asks for one at a time. */
+function gathering(settings: Settings, gathers: number): Settings {
+  return settings.concurrency === 1 ? settings : { ...settings, concurrency: Math.max(settings.concurrency, Math.min(gathers, concurrencyMax)) };
 }

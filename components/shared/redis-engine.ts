@@ -1,7 +1,7 @@
 // The three ways to a Redis: one server, a cluster, a master found by sentinels. Each is the same small thing to the rest: send a command to
 // whoever holds a key. Blob replies are Buffers; nothing is queued while there is no connection, so no write is executed after its caller gave up.
 import { getCACertificates } from "node:tls";
-import { createCluster, createSentinel, RedisClient, RESP_TYPES } from "redis";
+import { createCluster, createSentinel, RESP_TYPES, RedisClient } from "redis";
 import type { RedisAddress, RedisSettings, RedisTls } from "./redis-settings.ts";
 
 export type RedisArgument = string | Buffer;

@@ -26,7 +26,7 @@ export interface Settings extends ConsumerSettings {
   readonly cleanupMs: number;
 }
 
-const concurrencyMax = 1000;
+export const concurrencyMax = 1000;
 
 /** Throws a MetadataError with every problem. */
 export function readSettings(properties: Properties, appId: string): Settings {
