@@ -5,7 +5,7 @@ NODE := node_modules/node-linux-$(MACHINE)/bin/node
 export PATH := $(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/@biomejs/cli-linux-$(MACHINE):$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build deps bench format proto unit integration clean
+.PHONY: help run test check build deps bench interop format proto unit integration clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -29,6 +29,9 @@ unit: $(NODE)
 
 integration: build
 	@node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'
+
+interop: build ## let Go's x509 and TLS judge our certificates and handshakes (says NOT RUN where go is missing)
+	@node --test --test-timeout=120000 tools/interop/interop.ts
 
 build: $(NODE) ## bundle every service into dist/
 	@node tools/build.ts

@@ -1,0 +1,3 @@
+module outrigger/interop
+
+go 1.21
