@@ -182,6 +182,20 @@ describe("pubsub.redis", { timeout: 120_000 }, () => {
     assert.ok(seen.indexOf("b") < 40, `b came ${seen.indexOf("b")}th`);
   });
 
+  it("hands a gathering handler as many as it gathers", async () => {
+    await using driver = await open("gather");
+    const all = Promise.withResolvers<void>();
+    let gathered = 0;
+    const handler = async () => {
+      if (++gathered === 40) all.resolve();
+      await all.promise;
+    };
+    await driver.subscribe({ topic: "gather", metadata: {}, gathers: 40 }, handler, signal);
+    for (let n = 0; n < 40; n++) await publish(driver, "gather", String(n));
+    await all.promise;
+    await until(async () => (await pendingOf("gather", "gather")) === 0);
+  });
+
   it("loses nothing acknowledged while the server comes and goes, and delivers all of it", async () => {
     await using own = await RedisTestServer.start({ config: ["appendonly yes", "appendfsync always"] });
     await using driver = await open("outage", { redisHost: own.address });

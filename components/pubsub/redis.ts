@@ -10,7 +10,7 @@ import type { BrokerSubscription, MessageHandler, PublishRequest, PubSub, PubSub
 import { Consumer } from "./redis/consumer.ts";
 import { Lanes } from "./redis/lanes.ts";
 import { Reader } from "./redis/reader.ts";
-import { readSettings, type Settings } from "./redis/settings.ts";
+import { concurrencyMax, readSettings, type Settings } from "./redis/settings.ts";
 import { Stream } from "./redis/stream.ts";
 
 export function create(context: DriverContext): PubSub {
@@ -66,14 +66,23 @@ class RedisPubSub implements PubSub {
     }
   }
 
-  async subscribe({ topic }: SubscribeRequest, handler: MessageHandler, signal: AbortSignal): Promise<BrokerSubscription> {
+  async subscribe({ topic, gathers = 1 }: SubscribeRequest, handler: MessageHandler, signal: AbortSignal): Promise<BrokerSubscription> {
     const connection = this.#open();
     const { clock, log } = this.#context;
     const stream = new Stream(topic, this.#settings.group, connection);
     await stream.join(signal);
     const reader = new Reader(stream, connection, await connection.another(signal), clock);
-    const { lanes, settings } = { lanes: this.#lanes, settings: this.#settings };
-    const consumer = new Consumer({ stream, reader, lanes, settings, handler, clock, log, signal: this.#closing.signal });
+    const settings = this.#settings;
+    const consumer = new Consumer({
+      stream,
+      reader,
+      lanes: this.#lanesFor(gathers),
+      settings,
+      handler,
+      clock,
+      log,
+      signal: this.#closing.signal,
+    });
     this.#consumers.add(consumer);
     consumer.start();
     return {
@@ -82,6 +91,12 @@ class RedisPubSub implements PubSub {
         this.#consumers.delete(consumer);
       },
     };
+  }
+
+  /** A subscription that gathers needs more places than the component's, and its own, unless the component asks for one at a time. */
+  #lanesFor(gathers: number): Lanes {
+    const { concurrency } = this.#settings;
+    return concurrency === 1 || gathers <= concurrency ? this.#lanes : new Lanes(Math.min(gathers, concurrencyMax));
   }
 
   #trimming(): readonly string[] {

@@ -28,7 +28,7 @@ export interface Settings extends ConsumerSettings {
 }
 
 const queueDepthMax = 100_000;
-const concurrencyMax = 10_000;
+export const concurrencyMax = 10_000;
 
 /** Throws a MetadataError with every problem. */
 export function readSettings(properties: Properties, appId: string): Settings {

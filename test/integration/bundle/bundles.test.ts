@@ -95,6 +95,12 @@ test("an idle sidecar has loaded no driver but the default name resolution, and 
     names.filter((name) => /^(prom-client|cel)-/.test(name)),
     [],
   );
+  const ofRedis = [...outputs()].filter(([, { inputs }]) => Object.keys(inputs).some((input) => input.includes("node_modules/@redis/")));
+  assert.ok(ofRedis.length > 0, "no chunk holds the Redis client");
+  assert.deepEqual(
+    ofRedis.map(([name]) => name).filter((name) => names.includes(name)),
+    [],
+  );
 });
 
 test("a sidecar loads the drivers of its components and no other", async () => {
