@@ -70,7 +70,7 @@ export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings
     jwtAudiences: config.sentryJwtAudiences,
     log: log.scope("dapr.runtime.security"),
     clock,
-    onRenewalFailed: () => metrics.certificate("failed"),
+    onRenewalFailed: (_cause, reason) => metrics.certificate("failed", reason),
   });
   let outcome: "first" | "renewed" = "first";
   security.onIdentity(() => {

@@ -3,10 +3,11 @@
 import { type Clock, systemClock, type Timer } from "../kit/clock.ts";
 import { messageOf } from "../kit/errors.ts";
 import type { Logger } from "../telemetry/log.ts";
+import type { CertificateFailure } from "../telemetry/metrics.ts";
 import type { Unsubscribe } from "./changes.ts";
 import type { JwtSvid } from "./jwt-svid.ts";
 import { initialRenewal, type RenewalEffect, type RenewalEvent, stepRenewal } from "./renewal.ts";
-import { type Issued, RefusedError } from "./sentry-client.ts";
+import { type Issued, RefusedError, RequestError } from "./sentry-client.ts";
 import { HeldSvid, type Svid, type SvidSource } from "./svid-source.ts";
 
 export interface CertificateSourceOptions {
@@ -15,7 +16,7 @@ export interface CertificateSourceOptions {
   readonly log: Logger;
   /** Called before the new identity counts, with what sentry says its anchors are. */
   readonly onAnnounced?: (issued: Issued) => void;
-  readonly onFailure?: (cause: string) => void;
+  readonly onFailure?: (cause: string, reason: CertificateFailure) => void;
   readonly clock?: Clock;
   /** In [0, 1). */
   readonly random?: () => number;
@@ -98,7 +99,7 @@ export class CertificateSource implements SvidSource {
       if (!this.#signal.aborted) this.#take(issued);
     } catch (error) {
       const cause = messageOf(error);
-      this.#options.onFailure?.(cause);
+      this.#options.onFailure?.(cause, error instanceof RequestError ? error.reason : "other");
       this.#event({ kind: "failed", cause, definite: error instanceof RefusedError });
     }
   }

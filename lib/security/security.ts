@@ -2,6 +2,7 @@
 // mTLS is off, the same object says so by nulls, which listeners and channels take as plain text.
 import type { Clock } from "../kit/clock.ts";
 import type { Logger } from "../telemetry/log.ts";
+import type { CertificateFailure } from "../telemetry/metrics.ts";
 import type { SecureConnect, SecureServer } from "../wire/secure.ts";
 import { CertificateSource } from "./certificate-source.ts";
 import type { Unsubscribe } from "./changes.ts";
@@ -34,7 +35,7 @@ export interface SecurityOptions {
   readonly log: Logger;
   readonly clock?: Clock;
   /** Counts failures to get a certificate, and refusals of peers by reason. */
-  readonly onRenewalFailed?: (cause: string) => void;
+  readonly onRenewalFailed?: (cause: string, reason: CertificateFailure) => void;
   readonly onRefused?: ServerTlsOptions["onRefused"];
 }
 

@@ -2,11 +2,13 @@
 // anchors and shows no certificate (the request is how we get one). What comes back is verified before it is used.
 import { create } from "@bufbuild/protobuf";
 import { type Clock, systemClock } from "../kit/clock.ts";
-import { GrpcCode } from "../kit/errors.ts";
+import { GrpcCode, messageOf } from "../kit/errors.ts";
 import { CA, SignCertificateRequestSchema, type SignCertificateResponse } from "../proto/gen/dapr/proto/sentry/v1/sentry_pb.ts";
+import type { CertificateFailure } from "../telemetry/metrics.ts";
 import { connectGrpc } from "../wire/grpc/client.ts";
 import { GrpcStatusError } from "../wire/grpc/types.ts";
 import { silentLog } from "../wire/log.ts";
+import type { SecureConnect } from "../wire/secure.ts";
 import { ClientTls } from "./client-tls.ts";
 import { type IdentityToken, readIdentityToken, type TokenSource } from "./identity-token.ts";
 import { type JwtSvid, readJwtSvid } from "./jwt-svid.ts";
@@ -43,8 +45,19 @@ export interface Issued {
   readonly jwtByAudience: ReadonlyMap<string, JwtSvid>;
 }
 
+/** A request that brought no certificate; `reason` is for counting. */
+export class RequestError extends Error {
+  override readonly name: string = "RequestError";
+  readonly reason: CertificateFailure;
+
+  constructor(reason: CertificateFailure, message: string, cause: unknown) {
+    super(message, { cause });
+    this.reason = reason;
+  }
+}
+
 /** A failure that no repetition mends: sentry has said no, or the token cannot be had. */
-export class RefusedError extends Error {
+export class RefusedError extends RequestError {
   override readonly name = "RefusedError";
 }
 
@@ -75,8 +88,17 @@ export class SentryClient {
     this.#sentry = spiffeId(options.controlPlaneTrustDomain, options.controlPlaneNamespace, "dapr-sentry");
   }
 
-  /** A new key and its certificate. Rejects with RefusedError when trying again is of no use. */
+  /** A new key and its certificate. Rejects with RequestError, which is RefusedError when trying again is of no use. */
   async request(signal: AbortSignal): Promise<Issued> {
+    try {
+      return await this.#request(signal);
+    } catch (error) {
+      if (error instanceof RequestError) throw error;
+      throw new RequestError(error instanceof X509Error ? "bad_certificate" : "other", messageOf(error), error);
+    }
+  }
+
+  async #request(signal: AbortSignal): Promise<Issued> {
     const { keyKind = "ed25519", token } = this.#options;
     const [key, proof] = await Promise.all([generateKey(keyKind), readIdentityToken(token).catch(refuse)]);
     const csr = Buffer.from(csrPem(createCsr({ key })));
@@ -98,8 +120,9 @@ export class SentryClient {
       timeoutMs = timeoutDefaultMs,
     } = this.#options;
     const tls = new ClientTls({ source: null, bundle });
+    const watched = watchHandshake(tls.connector(this.#sentry));
     const channel = connectGrpc({
-      target: { ...this.#address, tls: tls.connector(this.#sentry) },
+      target: { ...this.#address, tls: watched.connect },
       maxReceiveBytes: messageMaxBytes,
       maxSendBytes: messageMaxBytes,
       userAgent: "outrigger",
@@ -119,10 +142,9 @@ export class SentryClient {
     try {
       return (await channel.unary(CA.method.signCertificate, request, { timeoutMs, signal })).message;
     } catch (error) {
-      if (error instanceof GrpcStatusError && refusals.has(error.code)) {
-        throw new RefusedError(`error from sentry SignCertificate: ${error.message}`, { cause: error });
-      }
-      throw error;
+      if (!(error instanceof GrpcStatusError)) throw error;
+      if (refusals.has(error.code)) throw new RefusedError("refused", `error from sentry SignCertificate: ${error.message}`, error);
+      throw new RequestError(watched.broke ? "handshake" : reasonOf(error.code), error.message, error);
     } finally {
       tls.close();
       void channel.close();
@@ -140,14 +162,41 @@ export class SentryClient {
 }
 
 function refuse(error: Error): never {
-  throw new RefusedError(`error obtaining token: ${error.message}`, { cause: error });
+  throw new RefusedError("token", `error obtaining token: ${error.message}`, error);
+}
+
+function reasonOf(code: GrpcCode): CertificateFailure {
+  if (code === GrpcCode.UNAVAILABLE) return "unreachable";
+  return code === GrpcCode.DEADLINE_EXCEEDED ? "timeout" : "sentry_error";
+}
+
+/** `broke` is true when the last connection was made and then ended before its other end had proved who it is. */
+function watchHandshake(connect: SecureConnect): { readonly connect: SecureConnect; readonly broke: boolean } {
+  const seen = { connected: false, secured: false };
+  return {
+    connect(address) {
+      Object.assign(seen, { connected: false, secured: false });
+      return connect(address)
+        .once("connect", () => {
+          seen.connected = true;
+        })
+        .once("secureConnect", () => {
+          seen.secured = true;
+        });
+    },
+    get broke() {
+      return seen.connected && !seen.secured;
+    },
+  };
 }
 
 function readJwts(response: SignCertificateResponse): Pick<Issued, "jwt" | "jwtByAudience"> {
   const jwtByAudience = new Map<string, JwtSvid>();
   for (const [audience, { value }] of Object.entries(response.perAudienceJwts)) {
     const jwt = readJwtSvid(value);
-    if (jwt.audiences.length !== 1 || jwt.audiences[0] !== audience) throw new Error("JWT audience mismatch");
+    if (jwt.audiences.length !== 1 || jwt.audiences[0] !== audience) {
+      throw new RequestError("bad_certificate", "JWT audience mismatch", undefined);
+    }
     jwtByAudience.set(audience, jwt);
   }
   return { jwt: response.jwt ? readJwtSvid(response.jwt) : null, jwtByAudience };

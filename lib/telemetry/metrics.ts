@@ -2,11 +2,30 @@
 import { errorCategory } from "./error-category.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
 
+/** Why an attempt to get a certificate failed: the label `reason`, a closed list. */
+export const certificateFailures = [
+  /** Our own token for sentry cannot be read. */
+  "token",
+  /** No connection. */
+  "unreachable",
+  "timeout",
+  /** Somebody was reached who did not prove to be our sentry. */
+  "handshake",
+  /** Sentry has said no. */
+  "refused",
+  /** Sentry answered with another error. */
+  "sentry_error",
+  /** What came is not ours, or our peers would not trust it. */
+  "bad_certificate",
+  "other",
+] as const;
+export type CertificateFailure = (typeof certificateFailures)[number];
+
 export interface Metrics {
   /** An answer with this errorCode went out; counted only with `recordErrorCodes`. */
   readonly errorCode: ((code: string, category?: string) => void) | null;
-  /** A certificate came, the first or a renewed one; or an attempt to get one failed. */
-  readonly certificate: (outcome: "first" | "renewed" | "failed") => void;
+  /** A certificate came, the first or a renewed one; or an attempt to get one failed, for this reason (`other` by default). */
+  readonly certificate: (outcome: "first" | "renewed" | "failed", reason?: CertificateFailure) => void;
   /** Prometheus text exposition format, version 0.0.4. */
   text(): Promise<string>;
 }
@@ -20,7 +39,7 @@ export interface MetricsOptions {
 /** Loads the collector with the first scrape: a sidecar that nobody watches does not pay for it. */
 export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metrics {
   const errorCodes = new Map<string, { readonly category: string; count: number }>();
-  const certificates: CertificateCounts = { first: 0, renewed: 0, failed: 0 };
+  const certificates: CertificateCounts = { first: 0, renewed: 0, failed: new Map() };
   let registry: Promise<{ metrics(): Promise<string> }> | null = null;
   return {
     errorCode: recordErrorCodes
@@ -30,8 +49,9 @@ export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metr
           else errorCodes.set(code, { category, count: 1 });
         }
       : null,
-    certificate(outcome) {
-      certificates[outcome]++;
+    certificate(outcome, reason = "other") {
+      if (outcome === "failed") certificates.failed.set(reason, (certificates.failed.get(reason) ?? 0) + 1);
+      else certificates[outcome]++;
     },
     async text() {
       registry ??= newRegistry(appId, errorCodes, certificates);
@@ -40,7 +60,11 @@ export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metr
   };
 }
 
-type CertificateCounts = Record<"first" | "renewed" | "failed", number>;
+interface CertificateCounts {
+  first: number;
+  renewed: number;
+  readonly failed: Map<CertificateFailure, number>;
+}
 
 async function newRegistry(
   appId: string,
@@ -69,7 +93,6 @@ async function newRegistry(
       "Certificates received from sentry, the first one too.",
       () => certificates.first + certificates.renewed,
     ],
-    ["workload_cert_rotated_fail_total", "Attempts to get a certificate that failed.", () => certificates.failed],
   ];
   for (const [name, help, count] of counted) {
     new Counter({
@@ -84,5 +107,15 @@ async function newRegistry(
       },
     });
   }
+  new Counter({
+    name: "dapr_runtime_mtls_workload_cert_rotated_fail_total",
+    help: "Attempts to get a certificate that failed.",
+    labelNames: ["app_id", "reason"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [reason, count] of certificates.failed) this.inc({ app_id: appId, reason }, count);
+    },
+  });
   return registry;
 }
