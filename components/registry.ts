@@ -8,11 +8,13 @@ const inMemoryState: Import = () => import("./state/memory.ts");
 const sqliteState: Import = () => import("./state/sqlite.ts");
 
 const drivers: Readonly<Record<string, Import>> = {
+  "nameresolution.kubernetes/v1": () => import("./nameresolution/kubernetes.ts"),
   "nameresolution.mdns/v1": () => import("./nameresolution/mdns.ts"),
   "nameresolution.sqlite/v1": () => import("./nameresolution/sqlite.ts"),
   "pubsub.in-memory/v1": () => import("./pubsub/memory.ts"),
   "pubsub.redis/v1": () => import("./pubsub/redis.ts"),
   "pubsub.sqlite/v1": () => import("./pubsub/sqlite.ts"),
+  "secretstores.kubernetes/v1": () => import("./secrets/kubernetes.ts"),
   "secretstores.local.env/v1": () => import("./secrets/local-env.ts"),
   "secretstores.local.file/v1": () => import("./secrets/local-file.ts"),
   "state.in-memory/v1": inMemoryState,

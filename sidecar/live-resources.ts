@@ -1,28 +1,90 @@
 // Where this sidecar's resources come from, and how their changes reach what runs.
 import { messageOf } from "../lib/kit/errors.ts";
+import { type Component, defaultInitTimeoutMs } from "../lib/resources/component.ts";
 import type { Configuration } from "../lib/resources/configuration.ts";
 import type { ComponentLoader } from "./loader/component-loader.ts";
 import { diskFiles } from "./loader/disk-files.ts";
 import type { Resources } from "./loader/load-resources.ts";
+import { OperatorFeed } from "./loader/operator/operator-feed.ts";
 import { DiskFeed } from "./loader/reload/disk-feed.ts";
 import type { Named, ResourceFeed } from "./loader/reload/feed.ts";
 import { Reloader } from "./loader/reload/reloader.ts";
-import type { Workshop } from "./parts.ts";
+import { connectToOperator, readConfigurationFiles, type Workshop } from "./parts.ts";
 
 export interface ResourceOrigin {
   readonly feed: ResourceFeed;
+  /** Rejects with what ends the start. */
+  configuration(signal: AbortSignal): Promise<Configuration>;
   /** What there is at the start. Rejects with what ends it. */
   load(signal: AbortSignal): Promise<Resources>;
   /** What the Configuration was read from, for comparison. */
   configurations(): Promise<readonly Named[]>;
 }
 
-export function resourcesOnDisk({ config, around }: Pick<Workshop, "config" | "around">): ResourceOrigin {
+/** In Kubernetes mode the identity has to be there: the operator lets nobody in without. */
+export function openOrigin(workshop: Workshop): ResourceOrigin {
+  return workshop.config.mode === "kubernetes" ? resourcesFromOperator(workshop) : resourcesOnDisk(workshop);
+}
+
+function resourcesOnDisk({ config, around }: Workshop): ResourceOrigin {
   const { appId, namespace, namespaceGiven, resourcesPaths: paths, configPaths } = config;
   const { clock, log } = around;
   const feed = new DiskFeed({ appId, namespace, namespaceGiven, paths, configPaths, files: diskFiles, clock, log });
-  return { feed, load: (signal) => feed.load(signal), configurations: () => feed.configurationFiles() };
+  return {
+    feed,
+    configuration: (signal) => readConfigurationFiles(config, around, signal),
+    load: (signal) => feed.load(signal),
+    configurations: () => feed.configurationFiles(),
+  };
 }
+
+function resourcesFromOperator(workshop: Workshop): ResourceOrigin {
+  const { config, around, onClose } = workshop;
+  const { appId, namespace, namespaceGiven, configPaths } = config;
+  const { clock, log } = around;
+  if (config.controlPlaneAddress === "") {
+    throw new Error("--mode kubernetes without an operator: set --control-plane-address to its host:port");
+  }
+  const [configuration = "", ...more] = configPaths;
+  if (more.length > 0) log.warn("Multiple configurations are not supported in Kubernetes mode; only the first one will be loaded");
+  const connect = () => connectToOperator(workshop);
+  const feed = new OperatorFeed({ appId, namespace, namespaceGiven, configuration, connect, clock, log, random: Math.random });
+  onClose("operator client", () => feed.close());
+  let current: readonly Configuration[] = [];
+  return {
+    feed,
+    async configuration(signal) {
+      const read = await feed.configuration(signal);
+      current = configuration === "" ? [] : [read];
+      return read;
+    },
+    async load(signal) {
+      const resources = await feed.load(signal);
+      return { ...resources, components: withBuiltIn(workshop, resources.components) };
+    },
+    configurations: async () => current,
+  };
+}
+
+/** Every pod can use the secrets of its namespace that its service account may read, unless that is switched off. */
+function withBuiltIn({ config }: Workshop, components: readonly Component[]): readonly Component[] {
+  if (!config.kubernetesSecretStore || components.some(({ name }) => name === builtInSecretStore)) return components;
+  const store: Component = {
+    name: builtInSecretStore,
+    namespace: "",
+    scopes: [],
+    type: "secretstores.kubernetes",
+    version: "v1",
+    // A pod without a service account's token runs without this store.
+    ignoreErrors: true,
+    initTimeoutMs: defaultInitTimeoutMs,
+    secretStore: "",
+    metadata: [],
+  };
+  return [store, ...components];
+}
+
+export const builtInSecretStore = "kubernetes";
 
 export interface ReloadParts {
   readonly configuration: Configuration;
@@ -49,7 +111,7 @@ export async function makeReload({ config, around, onClose }: Workshop, parts: R
     feed: origin.feed,
     loader,
     initial: { ...resources, configurations: [...resources.configurations, ...(await origin.configurations())] },
-    builtIn: builtInComponents,
+    builtIn: config.mode === "kubernetes" && config.kubernetesSecretStore ? [builtInSecretStore] : [],
     refreshSubscriptions,
     restart() {
       // A setting edited to nonsense must not end a sidecar that works.
@@ -75,6 +137,3 @@ export async function makeReload({ config, around, onClose }: Workshop, parts: R
     },
   };
 }
-
-/** The store that Kubernetes mode adds by itself. */
-export const builtInComponents: readonly string[] = ["kubernetes"];

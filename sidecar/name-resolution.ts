@@ -1,4 +1,4 @@
-// The name resolver: chosen by the Configuration, mDNS by default as in Dapr. It announces this sidecar; when it cannot,
+// The name resolver: chosen by the Configuration, by the mode where it does not say. It announces this sidecar; when it cannot,
 // the sidecar runs on, and calls to other apps say why they fail.
 import type { DriverContext, DriverModule } from "../components/driver.ts";
 import { Properties } from "../components/metadata.ts";
@@ -15,15 +15,16 @@ export interface ResolverSurroundings extends Omit<DriverContext, "name" | "type
 
 export async function startNameResolver(
   settings: Configuration["nameResolution"],
+  fallback: string,
   around: ResolverSurroundings,
   signal: AbortSignal,
 ): Promise<NameResolver> {
-  const name = settings.component || "mdns";
+  const name = settings.component || fallback;
   const version = settings.version || "v1";
   const log = around.log.scope("dapr.runtime");
   try {
     const load = findDriver(`nameresolution.${name}`, version);
-    if (load === undefined) throw new Error(`couldn't find name resolver ${name}/${version}: use mdns or sqlite`);
+    if (load === undefined) throw new Error(`couldn't find name resolver ${name}/${version}: use mdns, sqlite or kubernetes`);
     const { create } = (await load()) as DriverModule<NameResolver>;
     const resolver = create({ ...around, name, type: `nameresolution.${name}`, version, properties: propertiesOf(settings.configuration) });
     await resolver.init(signal);

@@ -5,6 +5,7 @@ import { findDriver } from "../components/registry.ts";
 import { daprVersion } from "../lib/kit/version.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
 import { createSecurity, type Security } from "../lib/security/security.ts";
+import type { Logger } from "../lib/telemetry/log.ts";
 import type { Metrics } from "../lib/telemetry/metrics.ts";
 import { connectGrpc } from "../lib/wire/grpc/client.ts";
 import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
@@ -49,13 +50,19 @@ export interface Workshop {
 const userAgent = `outrigger-daprd/${daprVersion}`;
 /** For one connection to another sidecar; retries dial anew. */
 const peerDialTimeoutMs = 5_000;
+const operatorDialTimeoutMs = 10_000;
 
-/** Throws when mTLS is asked for without what it needs. Nothing is contacted before its `start`. */
-export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings, metrics: Pick<Metrics, "certificate">): Security {
-  if (config.mtls && config.trustAnchorsPem.trim() === "") {
-    throw new Error("--enable-mtls without trust anchors: set DAPR_TRUST_ANCHORS to the root certificates of the mesh, sentry's ca.crt");
+/** Throws when an identity is asked for without what it needs. Nothing is contacted before its `start`. */
+export function makeSecurity(config: SidecarConfig, { log, clock, userId }: Surroundings, metrics: Pick<Metrics, "certificate">): Security {
+  const kubernetes = config.mode === "kubernetes";
+  const flag = config.mtls ? "--enable-mtls" : "--mode kubernetes";
+  if (kubernetes) refuseRoot(config, userId, log);
+  if ((config.mtls || kubernetes) && config.trustAnchorsPem.trim() === "") {
+    throw new Error(`${flag} without trust anchors: set DAPR_TRUST_ANCHORS to the root certificates of the mesh, sentry's ca.crt`);
   }
-  if (config.mtls && config.sentryAddress === "") throw new Error("--enable-mtls without a sentry: set --sentry-address to its host:port");
+  if ((config.mtls || kubernetes) && config.sentryAddress === "") {
+    throw new Error(`${flag} without a sentry: set --sentry-address to its host:port`);
+  }
   const security = createSecurity({
     mtls: config.mtls,
     mode: config.mode,
@@ -80,15 +87,39 @@ export function makeSecurity(config: SidecarConfig, { log, clock }: Surroundings
   return security;
 }
 
+function refuseRoot(config: SidecarConfig, userId: number, log: Logger): void {
+  const security = log.scope("dapr.runtime.security");
+  if (config.skipRootCheck) security.warn("Skipping container UID/GID check due to env override.");
+  else if (userId !== 0) security.info(`Running in Kubernetes environment as user ${userId}`);
+  else {
+    throw new Error(
+      "current user UID(0) is root. Dapr must be run as a non-root user in Kubernetes environments. " +
+        "To override this check, set the environment variable 'DAPR_UNSAFE_SKIP_CONTAINER_UID_GID_CHECK=true'",
+    );
+  }
+}
+
+/** The Configuration of a standalone sidecar. */
+export function readConfigurationFiles(config: SidecarConfig, { env, log }: Surroundings, signal: AbortSignal): Promise<Configuration> {
+  return loadConfiguration({ paths: config.configPaths, files: diskFiles, env, log }, signal);
+}
+
+/** A connection to the operator; mutual TLS in any case. */
+export function connectToOperator(workshop: Workshop): GrpcChannel {
+  const tls = workshop.security.controlPlaneTls("dapr-operator");
+  return connectTo(workshop, workshop.config.controlPlaneAddress, operatorDialTimeoutMs, tls);
+}
+
 /** Rejects when a setting asks for a protection that does not exist yet. */
 export async function readConfiguration(
-  { config, around }: Pick<Workshop, "config" | "around">,
+  { around }: Pick<Workshop, "around">,
+  read: (signal: AbortSignal) => Promise<Configuration>,
   signal: AbortSignal,
 ): Promise<Configuration> {
-  const { env, log } = around;
-  const configuration = await loadConfiguration({ paths: config.configPaths, files: diskFiles, env, log }, signal);
+  const { log } = around;
+  const configuration = await read(signal);
   log.info(`Enabled features: ${enabledFeatures(configuration).join(" ")}`);
-  const reasons = refusals(config, configuration);
+  const reasons = refusals(configuration);
   if (reasons.length > 0) throw new Error(reasons.join("; "));
   return configuration;
 }
@@ -116,7 +147,8 @@ export async function startResolver(
   const { appId, namespace } = identity;
   const hostAddress = advertisedHost(config, identity.hostAddress);
   const surroundings = { appId, namespace, instanceId, log: around.log, clock: around.clock, hostAddress, internalPort };
-  const resolver = await startNameResolver(configuration.nameResolution, surroundings, signal);
+  const fallback = config.mode === "kubernetes" ? "kubernetes" : "mdns";
+  const resolver = await startNameResolver(configuration.nameResolution, fallback, surroundings, signal);
   workshop.onClose("name resolver", () => resolver.close());
   return resolver;
 }
@@ -133,7 +165,8 @@ export async function startComponents(
     identity: { appId, namespace, podName, instanceId },
     env: around.env,
     envKeys,
-    defaultSecretStore: "",
+    defaultSecretStore: config.mode === "kubernetes" ? "kubernetes" : "",
+    inlinedSecretStore: config.mode === "kubernetes" ? "kubernetes" : "",
     findDriver,
     log: around.log,
     clock: around.clock,

@@ -6,13 +6,13 @@ import { formatDuration } from "../lib/kit/duration.ts";
 import { messageOf } from "../lib/kit/errors.ts";
 import { Readiness } from "../lib/kit/readiness.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
-import { createMetrics } from "../lib/telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "../lib/telemetry/metrics.ts";
 import { followApp } from "./app-subscriber.ts";
 import { makeBlocks } from "./building-blocks.ts";
 import type { App } from "./contract/ports.ts";
 import type { RunningServer } from "./edge/http-api.ts";
 import { findHostAddress } from "./host-address.ts";
-import { makeReload, resourcesOnDisk } from "./live-resources.ts";
+import { makeReload, openOrigin } from "./live-resources.ts";
 import {
   makeApp,
   makeAuthorize,
@@ -91,23 +91,27 @@ class SidecarRuntime implements Runtime {
     this.#log.info(`${config.mode} mode configured`);
     this.#log.info(`app id: ${config.appId}`);
     const onClose = (name: string, close: () => Promise<void>) => this.#closers.push({ name, close });
-    const configuration = await readConfiguration({ config, around }, signal);
-    const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
-    const security = makeSecurity(config, around, metrics);
+    const certificates = new CertificateCount();
+    const security = makeSecurity(config, around, certificates);
     onClose("security", async () => security.stop());
     const workshop: Workshop = { config, around, security, instanceId: randomUUID(), onClose };
+    const origin = openOrigin(workshop);
+    // The operator tells the Configuration, and only to those who can prove who they are.
+    if (config.mode === "kubernetes") await security.start(signal);
+    const configuration = await readConfiguration(workshop, origin.configuration, signal);
+    const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
+    certificates.continueWith(metrics);
 
     const authorize = makeAuthorize(workshop, configuration);
     const metricsServer = await serveMetrics(workshop, metrics);
     if (metricsServer) this.#servers.push(metricsServer);
     // Without an identity nothing of ours may be reachable.
-    await security.start(signal);
+    if (config.mode !== "kubernetes") await security.start(signal);
     const internal = await reserveInternalPort(workshop);
     this.#servers.push(internal.server);
     const { appId, namespace } = config;
     const identity = { appId, namespace, hostAddress: await findHostAddress(config.hostIp) };
     const resolver = await startResolver(workshop, configuration, identity, internal.port, signal);
-    const origin = resourcesOnDisk(workshop);
     const resources = await origin.load(signal);
     const loader = await startComponents(workshop, configuration, resources, signal);
     const endpoints = await startEndpoints(workshop, loader, resources, signal);
@@ -123,7 +127,7 @@ class SidecarRuntime implements Runtime {
       resources,
       loader,
       refreshSubscriptions: () => sidecar.subscriptions.refresh(),
-      checkRestart: () => readConfiguration({ config, around }, signal),
+      checkRestart: () => readConfiguration(workshop, origin.configuration, signal),
       restart: () => this.#ended.resolve("reload"),
       failed: (error) => this.#ended.reject(error),
     });
@@ -205,6 +209,19 @@ class SidecarRuntime implements Runtime {
   #forceShutdown(): void {
     this.#log.warn("Force shutdown requested, exiting immediately without graceful shutdown");
     this.#around.clock.after(forceExitDelayMs, this.#around.forceExit);
+  }
+}
+
+/** Certificates may come before the settings of the metrics do. */
+class CertificateCount implements Pick<Metrics, "certificate"> {
+  readonly #early: Parameters<Metrics["certificate"]>[0][] = [];
+  #count: Metrics["certificate"] = (outcome) => this.#early.push(outcome);
+
+  readonly certificate: Metrics["certificate"] = (outcome) => this.#count(outcome);
+
+  continueWith(metrics: Pick<Metrics, "certificate">): void {
+    this.#count = metrics.certificate;
+    for (const outcome of this.#early.splice(0)) this.#count(outcome);
   }
 }
 

@@ -152,9 +152,9 @@ export class ComponentLoader {
 
   /** Resolves the references of any resource, e.g. the headers of an HTTPEndpoint. */
   resolve(referrer: Referrer, signal: AbortSignal): Promise<ResolvedPairs> {
-    const { env, envKeys, defaultSecretStore, log } = this.#around;
+    const { env, envKeys, defaultSecretStore, inlinedSecretStore, log } = this.#around;
     const secretStore = referrer.secretStore || defaultSecretStore;
-    const around = { env, envKeys, secrets: this.secrets, log: log.scope("dapr.runtime.processor.secret") };
+    const around = { env, envKeys, inlinedSecretStore, secrets: this.secrets, log: log.scope("dapr.runtime.processor.secret") };
     return resolveReferences({ ...referrer, secretStore }, around, signal);
   }
 

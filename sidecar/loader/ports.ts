@@ -46,6 +46,8 @@ export interface LoaderSurroundings {
   readonly envKeys: readonly string[] | null;
   /** Store for resources that name none: `kubernetes` in Kubernetes, else empty. */
   readonly defaultSecretStore: string;
+  /** Store whose secrets the operator has put into the resources already, base64; empty: none. */
+  readonly inlinedSecretStore: string;
   readonly findDriver: FindDriver;
   readonly log: Logger;
   readonly clock: Clock;

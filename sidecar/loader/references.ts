@@ -18,6 +18,8 @@ export interface Referrer {
 export interface ReferenceSurroundings {
   readonly env: Environment;
   readonly envKeys: readonly string[] | null;
+  /** Its secrets stand in the values, base64; empty: none. */
+  readonly inlinedSecretStore: string;
   readonly secrets: SecretSource;
   readonly log: Logger;
 }
@@ -30,7 +32,8 @@ export type ResolvedPairs =
 export async function resolveReferences(referrer: Referrer, around: ReferenceSurroundings, signal: AbortSignal): Promise<ResolvedPairs> {
   const subject = `${referrer.kind} ${referrer.name}`;
   const store = referrer.secretStore;
-  const wantsSecrets = referrer.pairs.some((pair) => pair.secretKeyRef !== null && !readsEnvironment(pair));
+  const inlined = store !== "" && store === around.inlinedSecretStore;
+  const wantsSecrets = !inlined && referrer.pairs.some((pair) => pair.secretKeyRef !== null && !readsEnvironment(pair));
   const ready = wantsSecrets && around.secrets.has(store);
   if (wantsSecrets && !ready) {
     around.log.warn(`${subject} references a secret store that isn't loaded: ${store}`);
@@ -42,6 +45,7 @@ export async function resolveReferences(referrer: Referrer, around: ReferenceSur
   for (const pair of referrer.pairs) {
     let value = pair.value;
     if (readsEnvironment(pair)) value = environmentValue(pair.envRef, subject, around);
+    else if (pair.secretKeyRef !== null && inlined) value = inlinedValue(pair, subject, around);
     else if (pair.secretKeyRef !== null && ready) value = (await secretValue(pair, referrer, around, secrets, signal)) ?? value;
     pairs.push([pair.name, value ?? ""]);
   }
@@ -55,6 +59,18 @@ function readsEnvironment(pair: NameValue): boolean {
 function environmentValue(name: string, subject: string, around: ReferenceSurroundings): string | null {
   if (isEnvironmentAllowed(name, around.envKeys)) return Object.hasOwn(around.env, name) ? (around.env[name] ?? "") : "";
   around.log.warn(`${subject} references an env variable that isn't allowed: ${name}`);
+  return null;
+}
+
+function inlinedValue(pair: NameValue, subject: string, around: ReferenceSurroundings): string | null {
+  const text = pair.value ?? "";
+  if (text !== "" && /^[A-Za-z0-9+/]*={0,2}$/.test(text) && text.length % 4 === 0) return Buffer.from(text, "base64").toString("utf8");
+  const { name, key } = pair.secretKeyRef as NonNullable<NameValue["secretKeyRef"]>;
+  const cause =
+    text === ""
+      ? "the operator has not resolved it; look for the secret, its key, and the operator's right to read it"
+      : "it is not base64";
+  around.log.error(`Error decoding secret: ${subject}: property ${pair.name}, secret ${name}, key ${key || name}: ${cause}`);
   return null;
 }
 

@@ -87,6 +87,7 @@ export function stage(options: {
     env: { HOME: "/home/x", DAPR_API_TOKEN: "secret-token", APP_API_TOKEN: "secret-token" },
     envKeys: null,
     defaultSecretStore: "",
+    inlinedSecretStore: "",
     findDriver: (type) => (type.endsWith(".nope") ? undefined : async () => ({ create })),
     log,
     clock,

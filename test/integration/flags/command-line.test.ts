@@ -80,7 +80,7 @@ const refusals: readonly { readonly flags: readonly string[]; readonly words: Re
   { flags: ["--log-level=loud"], words: /loud/ },
   { flags: ["--config=/no/such/file.yaml"], words: /error loading configuration: .*\/no\/such\/file\.yaml/ },
   { flags: ["--resources-path=/no/such/folder"], words: /\/no\/such\/folder/ },
-  { flags: ["--mode=kubernetes"], words: /--mode kubernetes: only standalone mode is available/, onlyOurs: true },
+  { flags: ["--mode=kubernetes"], words: /--mode kubernetes without trust anchors|current user UID\(0\) is root/, onlyOurs: true },
 ];
 
 describe("a bad value ends with 1 and its reason", { concurrency: 2 }, () => {
