@@ -5,7 +5,7 @@ NODE := node_modules/node-linux-$(MACHINE)/bin/node
 export PATH := $(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/@biomejs/cli-linux-$(MACHINE):$(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check build deps bench interop format proto unit integration clean
+.PHONY: help run test check build image deps bench interop format proto unit integration clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -47,6 +47,9 @@ format: $(NODE) ## format and fix what can be fixed
 
 proto: $(NODE) ## regenerate lib/proto/gen
 	@node tools/gen-proto.ts
+
+image: build ## write the image as an archive, build/outrigger-image.tar (no Docker needed)
+	@node tools/build-image.ts
 
 clean: ## remove what was built
 	@rm -rf dist build

@@ -17,6 +17,8 @@ export const layers: Readonly<Record<string, number>> = {
   "components/pubsub": 6,
   "components/secrets": 6,
   "components/nameresolution": 6,
+  "components/configuration": 6,
+  "components/lock": 6,
   "components/registry.ts": 7,
   "sidecar/contract": 7,
   "sidecar/blocks/health": 8,
@@ -53,6 +55,7 @@ export const layers: Readonly<Record<string, number>> = {
   test: 13,
   bench: 13,
   examples: 13,
+  images: 13,
   tools: 14,
 };
 
