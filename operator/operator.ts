@@ -20,8 +20,9 @@ import type { SecretReference } from "./api/secret-references.ts";
 import { serveApi } from "./api/server.ts";
 import type { Endpoint, Environment, OperatorConfig } from "./config.ts";
 import { type ControlPlaneSettings, loadControlPlaneSettings } from "./control-plane-settings.ts";
-import { reconcile } from "./leader-parts.ts";
+import { runLeaderParts } from "./leader-parts.ts";
 import { Pods } from "./pods.ts";
+import { createWebhookServer } from "./webhook/server.ts";
 
 export interface OperatorAround {
   readonly log: Logger;
@@ -64,22 +65,10 @@ export class Operator {
     const { catalogue, pods } = this.#follow(client);
     await this.#serveSidecars(client, security, catalogue, pods, recorder);
     targets.api.ready();
-    this.#background(
-      reconcile(
-        {
-          config: this.#config,
-          client,
-          security,
-          pods,
-          recorder,
-          metrics: this.#metrics,
-          clock,
-          log,
-          webhookReady: () => targets.webhook.ready(),
-        },
-        signal,
-      ),
-    );
+    await this.#serveWebhook(security);
+    targets.webhook.ready();
+    const parts = { config: this.#config, client, bundle: security.trustBundle, pods, recorder, metrics: this.#metrics, clock, log };
+    this.#background(runLeaderParts(parts, signal));
     await Promise.all([catalogue.synced(), pods.synced()]);
     targets.cache.ready();
     log.info("Dapr Operator started");
@@ -147,6 +136,15 @@ export class Operator {
     log.info(`Starting gRPC server on ${listen.host}:${listen.port}`);
   }
 
+  /** For the API server, which converts Subscriptions by it. */
+  async #serveWebhook(security: Security): Promise<void> {
+    const { webhook } = this.#config;
+    if (webhook === null) return;
+    const log = this.#around.log.scope("dapr.operator.webhook");
+    await this.#open(createWebhookServer(log), webhook, "--webhook-server-port", security.webTls(null));
+    log.info(`Conversion webhook is listening on port ${webhook.port}`);
+  }
+
   #unresolved(recorder: EventRecorder, log: Logger) {
     return (object: Parameters<EventRecorder["record"]>[1], reference: SecretReference, cause: string): void => {
       this.#metrics.secretUnresolved();
@@ -170,8 +168,8 @@ export class Operator {
     exporter.ready();
   }
 
-  async #open(http1: Server, { host, port }: Endpoint, setting: string): Promise<void> {
-    const listener = await createListener([{ host, port }], { http1, http2: null, log: this.#around.log, setting });
+  async #open(http1: Server, { host, port }: Endpoint, setting: string, secure: SecureServer | null = null): Promise<void> {
+    const listener = await createListener([{ host, port }], { http1, http2: null, secure, log: this.#around.log, setting });
     this.#undo.push(() => listener.close({ graceMs }));
   }
 

@@ -30,7 +30,8 @@ const retryMaxMs = 30_000;
 /** A watch that ends sooner than this has not worked, whatever its status was. */
 const shortWatchMs = 1000;
 const shortWatchWaitMaxMs = 1000;
-const shortWatchesBeforeList = 20;
+/** After so many of them the list is the better witness. */
+const shortWatchesBeforeList = 3;
 /** A kind that the cluster does not have may come later. */
 const absentRetryMs = 15_000;
 
