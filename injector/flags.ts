@@ -56,6 +56,12 @@ export const injectorEnvironment: readonly EnvironmentRow[] = Object.freeze([
   { name: "SIDECAR_DROP_ALL_CAPABILITIES", help: "The sidecar has no capabilities; true when not given (in Dapr false)" },
   { name: "ENABLE_K8S_DOWNWARD_APIS", help: "Give the sidecar the pod's address in DAPR_HOST_IP; false when not given" },
   { name: "NATIVE_SIDECAR_ENABLED", help: "true, false, or auto (when not given): native sidecars where the API server is 1.29 or later" },
+  {
+    name: "NATIVE_SIDECAR_AUTO",
+    help: "true is auto whatever NATIVE_SIDECAR_ENABLED says, which Dapr's chart knows as true and false only",
+    ours: true,
+  },
+  { name: "NATIVE_SIDECAR_AUTO", help: "true: auto, whatever NATIVE_SIDECAR_ENABLED says", ours: true },
   { name: "DAPR_TRUST_ANCHORS_FILE", help: "Trust anchors; /var/run/dapr.io/tls/ca.crt when not given" },
   { name: "DAPR_CONTROL_PLANE_TRUST_DOMAIN", help: "Trust domain of the control plane; cluster.local when not given" },
   { name: "DAPR_SENTRY_ADDRESS", help: "`host:port` of sentry; its Service in the namespace when not given" },

@@ -39,7 +39,7 @@ export function readSidecarSettings(env: Environment, schedulerEnabled: boolean)
     actors: actors(env, place),
     remindersService: reminders(env, place),
     schedulerEnabled,
-    nativeSidecar: native(env["NATIVE_SIDECAR_ENABLED"] ?? ""),
+    nativeSidecar: truth(env["NATIVE_SIDECAR_AUTO"], false) ? "auto" : native(env["NATIVE_SIDECAR_ENABLED"] ?? ""),
     componentSocketsFolder: env["DAPR_COMPONENT_SOCKETS_FOLDER"] || "/tmp/dapr-components-sockets",
   };
   return { settings: Object.freeze(settings), warnings };
@@ -79,7 +79,9 @@ function truth(text: string | undefined, fallback: boolean): boolean {
   return text === undefined || text === "" ? fallback : isEnabled(text);
 }
 
-function native(text: string): SidecarSettings["nativeSidecar"] {
+/** Dapr knows on and off only; a chart that serves both injectors says `false` and, besides, `auto`. */
+function native(text: string, auto: string | undefined): SidecarSettings["nativeSidecar"] {
+  if (isEnabled(auto)) return "auto";
   if (text === "" || text.trim().toLowerCase() === "auto") return "auto";
   return isEnabled(text) ? "always" : "never";
 }
