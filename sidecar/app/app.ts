@@ -106,6 +106,11 @@ export function createApp(settings: AppSettings, ports: AppPorts): RunningApp {
     start() {
       if (channel === null) runtimeLog.warn("App channel is not initialized. Did you configure an app-port?");
       else if (settings.maxConcurrency > 0) runtimeLog.info(`app max concurrency set to ${settings.maxConcurrency}`);
+      if (channel !== null && (settings.protocol === "https" || settings.protocol === "grpcs")) {
+        runtimeLog.warn(
+          `The app's certificate is not verified: app protocol ${settings.protocol} encrypts, but does not prove who answers`,
+        );
+      }
       awaitApp().catch((error) => discovered.reject(error));
     },
     discovered: discovered.promise,

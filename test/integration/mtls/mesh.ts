@@ -1,5 +1,6 @@
 // Sidecars of one mesh under one sentry, found through a SQLite registry: an HTTP app and a gRPC app with a sidecar each, and
 // callers. A peer that is no sidecar at all can hold any certificate that a test gives it.
+import type { Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { InvokeRequestSchema } from "../../../lib/proto/gen/dapr/proto/common/v1/common_pb.ts";
 import { InternalInvokeRequestSchema, ServiceInvocation } from "../../../lib/proto/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
@@ -91,6 +92,11 @@ export class Peer implements Disposable {
     const key = await generateKey("ed25519");
     const { workloadCertificate } = await ca.sign({ ...id, certificateSigningRequest: Buffer.from(csrPem(createCsr({ key }))) });
     return new Peer(new HeldSvid(svidOf(readCertificatesPem(Buffer.from(workloadCertificate)), key)), trusts);
+  }
+
+  /** A connection to its internal port. */
+  socket(callee: Daprd): Socket {
+    return this.#tls.connector({ namespace: "default", appId: callee.appId })({ host: "127.0.0.1", port: callee.internalGrpcPort });
   }
 
   /** The status that the app answered. Rejects with GrpcStatusError. */
