@@ -28,6 +28,8 @@ export interface Sources {
 export function baseEntries({ node, licenses }: Sources): readonly TarEntry[] {
   return withFolders([
     file(nodePath, readFileSync(node), 0o755),
+    // For commands of charts and tests that run a script.
+    { kind: "link", path: "node", target: nodePath },
     ...sharedLibraries(node).map(({ path, file: from }) => file(path.slice(1), readFileSync(from), 0o755)),
     file("etc/ssl/certs/ca-certificates.crt", text(`${rootCertificates.join("\n")}\n`)),
     file("etc/passwd", text(`root:x:0:0:root:/:/sbin/nologin\nnonroot:x:${userId}:${userId}:nonroot:/tmp:/sbin/nologin\n`)),

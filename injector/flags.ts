@@ -61,7 +61,6 @@ export const injectorEnvironment: readonly EnvironmentRow[] = Object.freeze([
     help: "true is auto whatever NATIVE_SIDECAR_ENABLED says, which Dapr's chart knows as true and false only",
     ours: true,
   },
-  { name: "NATIVE_SIDECAR_AUTO", help: "true: auto, whatever NATIVE_SIDECAR_ENABLED says", ours: true },
   { name: "DAPR_TRUST_ANCHORS_FILE", help: "Trust anchors; /var/run/dapr.io/tls/ca.crt when not given" },
   { name: "DAPR_CONTROL_PLANE_TRUST_DOMAIN", help: "Trust domain of the control plane; cluster.local when not given" },
   { name: "DAPR_SENTRY_ADDRESS", help: "`host:port` of sentry; its Service in the namespace when not given" },

@@ -369,6 +369,10 @@ describe("namespaces", () => {
     assert.deepEqual(pod.metadata.annotations, { "dapr.io/app-id": "mine", "dapr.io/enabled": "true" });
   });
 
+  test("the control plane's own pods get none", () => {
+    assert.equal(injected(testPod({ "dapr.io/control-plane": "injector" }), wants), null);
+  });
+
   test("defaults come from the namespace's annotations", () => {
     const around = { context: { namespaceAnnotations: { "dapr.io/log-level": "debug", "dapr.io/sidecar-memory-limit": "100Mi" } } };
     const sidecar = sidecarOf(patchedPod(testPod(on), around));

@@ -21,6 +21,8 @@ export type Injection =
   | { readonly kind: "refused"; readonly problems: readonly Problem[] }
   | { readonly kind: "patched"; readonly patch: JsonPatch; readonly appId: string; readonly problems: readonly Problem[] };
 
+/** On our own pods, which must start before anybody can inject. */
+const controlPlaneAnnotation = "dapr.io/control-plane";
 const mirrorAnnotation = "kubernetes.io/config.mirror";
 
 /** What of the pod says that it wants a sidecar, read once; null: it wants none, and nothing else matters. */
@@ -31,7 +33,8 @@ export function wantedBy(pod: Pod, context: PodContext): Annotations | null {
   );
   const said = Object.hasOwn(pod.annotations, "dapr.io/enabled");
   const unclear = read.problems.some(({ field, severity }) => severity === "error" && field === "metadata.annotations[dapr.io/enabled]");
-  return read.values.enabled || unclear || (!said && context.namespaceInjects) ? read : null;
+  const byNamespace = !said && context.namespaceInjects && !Object.hasOwn(pod.annotations, controlPlaneAnnotation);
+  return read.values.enabled || unclear || byNamespace ? read : null;
 }
 
 export function inject(pod: Pod, wanted: Annotations, context: PodContext, settings: SidecarSettings, facts: ClusterFacts): Injection {

@@ -79,9 +79,7 @@ function truth(text: string | undefined, fallback: boolean): boolean {
   return text === undefined || text === "" ? fallback : isEnabled(text);
 }
 
-/** Dapr knows on and off only; a chart that serves both injectors says `false` and, besides, `auto`. */
-function native(text: string, auto: string | undefined): SidecarSettings["nativeSidecar"] {
-  if (isEnabled(auto)) return "auto";
+function native(text: string): SidecarSettings["nativeSidecar"] {
   if (text === "" || text.trim().toLowerCase() === "auto") return "auto";
   return isEnabled(text) ? "always" : "never";
 }

@@ -6,7 +6,10 @@ import type { App } from "./contract/ports.ts";
 
 export interface Inbound {
   start(): Promise<void>;
+  /** Drains what the app's health governs. */
   stop(): Promise<void>;
+  /** Drains everything. */
+  stopForever(): Promise<void>;
 }
 
 export interface AppSubscriber {
@@ -56,7 +59,7 @@ export function followApp(ports: AppSubscriberPorts): AppSubscriber {
       unfollow();
       started.resolve();
       // Not behind the queue: a start that still asks the app gives up at once.
-      return inbound.stop();
+      return inbound.stopForever();
     },
   };
 }

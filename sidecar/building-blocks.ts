@@ -16,7 +16,7 @@ import type { ExternalEndpoints, Identity, Mesh } from "./contract/ports.ts";
 import type { ComponentLoader } from "./loader/component-loader.ts";
 import type { Resources } from "./loader/load-resources.ts";
 import type { Workshop } from "./parts.ts";
-import { noPolicies } from "./resiliency/no-policies.ts";
+import type { Resilience } from "./resiliency/resiliency.ts";
 import type { SidecarConfig } from "./sidecar-config.ts";
 
 export interface BlockParts {
@@ -28,6 +28,7 @@ export interface BlockParts {
   readonly app: RunningApp;
   readonly identity: Identity;
   readonly mesh: Mesh;
+  readonly resilience: Resilience;
   readonly endpoints: ExternalEndpoints;
   readonly readiness: Readiness;
   readonly outbound: Readiness;
@@ -38,7 +39,7 @@ export function makeBlocks({ config, around }: Workshop, parts: BlockParts) {
   const { configuration, resources, loader, app, identity } = parts;
   const { appId, namespace, namespaceGiven, maxBodyBytes } = config;
   const { clock, log } = around;
-  const policies = noPolicies;
+  const { policies } = parts.resilience;
   const pubsub = createPubSubBlock({
     identity,
     components: loader.table("pubsub"),

@@ -29,8 +29,7 @@ import { startNameResolver } from "./name-resolution.ts";
 import type { Remotes } from "./proxy/ports.ts";
 import { createProxy, type GrpcProxy } from "./proxy/proxy.ts";
 import { refusals } from "./refusals.ts";
-import { builtInServiceRetries } from "./resiliency/backoff.ts";
-import { withRetries } from "./resiliency/retry.ts";
+import { createResilience, type Resilience } from "./resiliency/resiliency.ts";
 import type { SidecarConfig } from "./sidecar-config.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -224,9 +223,22 @@ export function makeApp(workshop: Workshop): RunningApp {
   return app;
 }
 
+export function makeResilience({ config, around }: Workshop, { resiliencies }: Resources, metrics: Metrics): Promise<Resilience> {
+  const { clock, log } = around;
+  const counted = config.metrics.enabled ? metrics.resiliency : null;
+  return createResilience(resiliencies, { clock, chance: Math.random, log: log.scope("dapr.runtime"), metrics: counted });
+}
+
 export function makeMesh(
   workshop: Workshop,
-  parts: { identity: Identity; app: RunningApp; resolver: NameResolver; internalPort: number; authorize: Authorize | null },
+  parts: {
+    identity: Identity;
+    app: RunningApp;
+    resolver: NameResolver;
+    internalPort: number;
+    resilience: Resilience;
+    authorize: Authorize | null;
+  },
 ): RunningMesh {
   const { config, around } = workshop;
   const { clock, hostName } = around;
@@ -238,8 +250,8 @@ export function makeMesh(
     connect: ({ address, appId, namespace }) => {
       return connectTo(workshop, address, peerDialTimeoutMs, workshop.security.clientTls({ appId, namespace }));
     },
-    retries: (operation, isTransient, signal) => withRetries(builtInServiceRetries, { clock, isTransient }, operation, signal),
-    hasPolicy: () => false,
+    retries: parts.resilience.builtIn("DaprBuiltInServiceRetries"),
+    hasPolicy: parts.resilience.hasAppTarget,
     maxBodyBytes: config.maxBodyBytes,
   });
   workshop.onClose("mesh", () => mesh.close());
@@ -265,9 +277,9 @@ export function makeAuthorize({ config, around }: Workshop, { accessControl }: C
 
 export function makeProxy(
   { config }: Workshop,
-  parts: { identity: Identity; app: RunningApp; remotes: Remotes; authorize: Authorize | null },
+  parts: { identity: Identity; app: RunningApp; remotes: Remotes; resilience: Resilience; authorize: Authorize | null },
 ): GrpcProxy {
-  return createProxy({ ...parts, app: parts.app.app, maxMessageBytes: messageMaxBytes(config) });
+  return createProxy({ ...parts, app: parts.app.app, policies: parts.resilience.policies, maxMessageBytes: messageMaxBytes(config) });
 }
 
 /** 0 or less means no limit over HTTP; gRPC frames carry 32 bits of length. */

@@ -18,6 +18,7 @@ import {
   makeAuthorize,
   makeMesh,
   makeProxy,
+  makeResilience,
   makeSecurity,
   readConfiguration,
   reserveInternalPort,
@@ -115,10 +116,11 @@ class SidecarRuntime implements Runtime {
     const resources = await origin.load(signal);
     const loader = await startComponents(workshop, configuration, resources, signal);
     const endpoints = await startEndpoints(workshop, loader, resources, signal);
+    const resilience = await makeResilience(workshop, resources, metrics);
     const app = makeApp(workshop);
     this.#app = app.app;
-    const { mesh, methods, remotes } = makeMesh(workshop, { identity, app, resolver, internalPort: internal.port, authorize });
-    const proxy = makeProxy(workshop, { identity, app, remotes, authorize });
+    const { mesh, methods, remotes } = makeMesh(workshop, { identity, app, resolver, internalPort: internal.port, resilience, authorize });
+    const proxy = makeProxy(workshop, { identity, app, remotes, resilience, authorize });
     const shutdown = { graceful: () => this.#requestShutdown(), force: () => this.#forceShutdown() };
     const { readiness, outbound } = { readiness: this.#readiness, outbound: this.#outbound };
     const reload = await makeReload(workshop, {
@@ -132,7 +134,7 @@ class SidecarRuntime implements Runtime {
       failed: (error) => this.#ended.reject(error),
     });
     const declared = () => reload.reloader.subscriptions();
-    const parts = { configuration, resources, declared, loader, app, identity, mesh, endpoints, readiness, outbound, shutdown };
+    const parts = { configuration, resources, declared, loader, app, identity, mesh, resilience, endpoints, readiness, outbound, shutdown };
     const sidecar = makeBlocks(workshop, parts);
 
     await servePublicApis(workshop, configuration, metrics, sidecar, proxy, (server) => this.#servers.push(server));

@@ -1,7 +1,7 @@
 // Writes the image as an archive, without Docker and without network: node tools/build-image.ts --out FILE [--tag NAME:TAG].
 // Beside it goes FILE.spdx.json. With --rootfs FOLDER it writes the image's files into a folder instead (for the Dockerfile).
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildImage } from "../images/archive.ts";
@@ -72,7 +72,8 @@ function writeRootfs(folder: string): void {
     const path = join(folder, entry.path);
     mkdirSync(entry.kind === "folder" ? path : dirname(path), { recursive: true });
     if (entry.kind === "file") writeFileSync(path, entry.bytes);
-    if (entry.kind !== "link") chmodSync(path, entry.mode);
+    if (entry.kind === "link") symlinkSync(entry.target, path);
+    else chmodSync(path, entry.mode);
   }
 }
 

@@ -141,5 +141,7 @@ class SqlitePubSub implements PubSub {
 
 /** A subscription that gathers handles as many at once as it gathers, unless its component asks for one at a time. */
 function gathering(settings: Settings, gathers: number): Settings {
-  return settings.concurrency === 1 ? settings : { ...settings, concurrency: Math.max(settings.concurrency, Math.min(gathers, concurrencyMax)) };
+  return settings.concurrency === 1
+    ? settings
+    : { ...settings, concurrency: Math.max(settings.concurrency, Math.min(gathers, concurrencyMax)) };
 }

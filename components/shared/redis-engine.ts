@@ -14,10 +14,20 @@ export interface Engine {
   send(key: string | null, args: RedisArguments): Promise<unknown>;
   /** Every master, for commands without a key. */
   masters(): Promise<readonly Send[]>;
+  /** Calls `listener` with the channel of each message; again after an outage. Null where a channel would only speak for one of several servers. */
+  readonly listen: ((target: Channel, listener: (channel: string) => void) => Promise<Unlisten>) | null;
   destroy(): void;
   /** True when all commands go over one connection, in order. */
   readonly single: boolean;
 }
+
+/** A channel of Redis's own publish and subscribe, or a pattern of such. */
+export interface Channel {
+  readonly name: string;
+  readonly pattern: boolean;
+}
+
+export type Unlisten = () => Promise<unknown>;
 
 export interface EngineEvents {
   /** A connection was lost or could not be made; called again and again while it lasts. */
@@ -54,6 +64,7 @@ function nodeEngine(settings: RedisSettings, events: EngineEvents): Engine {
     connect: () => client.connect(),
     send: (_key, args) => client.sendCommand(args as RedisArgument[]),
     masters: async () => [send],
+    listen: (target, listener) => listenOn(client, target, listener),
     destroy: () => client.destroy(),
     single: true,
   };
@@ -79,6 +90,8 @@ function clusterEngine(settings: RedisSettings, events: EngineEvents, blocking: 
           return (args) => client.sendCommand(args as RedisArgument[]);
         }),
       ),
+    // Keyspace events are told by the node that holds the key, to its own listeners.
+    listen: null,
     destroy: () => cluster.destroy(),
     single: false,
   };
@@ -108,9 +121,26 @@ function sentinelEngine(settings: RedisSettings, events: EngineEvents): Engine {
     connect: () => sentinel.connect(),
     send: (_key, args) => sentinel.sendCommand(false, args as RedisArgument[]),
     masters: async () => [send],
+    listen: (target, listener) => listenOn(sentinel, target, listener),
     destroy: () => void sentinel.destroy().catch(events.onError),
     single: false,
   };
+}
+
+type Listener = (message: string, channel: string) => void;
+
+interface Listenable {
+  subscribe(channel: string, listener: Listener): Promise<unknown>;
+  unsubscribe(channel: string, listener: Listener): Promise<unknown>;
+  pSubscribe(pattern: string, listener: Listener): Promise<unknown>;
+  pUnsubscribe(pattern: string, listener: Listener): Promise<unknown>;
+}
+
+async function listenOn(client: Listenable, { name, pattern }: Channel, listener: (channel: string) => void): Promise<Unlisten> {
+  const own: Listener = (_message, channel) => listener(channel);
+  if (pattern) await client.pSubscribe(name, own);
+  else await client.subscribe(name, own);
+  return () => (pattern ? client.pUnsubscribe(name, own) : client.unsubscribe(name, own));
 }
 
 const plainOptions = { RESP: 2, maintNotifications: "disabled", disableOfflineQueue: true } as const;

@@ -1,16 +1,19 @@
 // One login to Redis for drivers of every kind: connects with a bounded number of attempts, then stays connected by itself. Commands
 // that did not reach the server are tried again with growing pauses; one that may have been executed is tried again only when
 // doing it twice is the same as once. Nothing waits longer than the settings allow, and nothing secret is logged.
+import { assert } from "../../lib/kit/assert.ts";
 import { type Clock, sleep, type Timer } from "../../lib/kit/clock.ts";
 import { messageOf } from "../../lib/kit/errors.ts";
 import type { Logger } from "../../lib/telemetry/log.ts";
-import { type Engine, makeEngine, type RedisArguments, type Send } from "./redis-engine.ts";
+import { type Channel, type Engine, makeEngine, type RedisArguments, type Send, type Unlisten } from "./redis-engine.ts";
 import { causeOf, isConnectionError, isLoginError, isNotExecuted, RedisUnavailableError, remedyOf } from "./redis-errors.ts";
 import type { RedisSettings } from "./redis-settings.ts";
 
 export interface RedisSurroundings {
   readonly clock: Clock;
   readonly log: Logger;
+  /** The connection is there again after it was lost, perhaps to another server. */
+  readonly onBack?: () => void;
 }
 
 export interface SendOptions {
@@ -90,8 +93,19 @@ export class RedisConnection {
   }
 
   /** A connection of its own with the same login, for commands that block or whose order counts. */
-  another(signal: AbortSignal): Promise<RedisConnection> {
-    return RedisConnection.open(this.#settings, this.#surroundings, signal, true);
+  another(signal: AbortSignal, onBack: () => void = () => {}): Promise<RedisConnection> {
+    return RedisConnection.open(this.#settings, { ...this.#surroundings, onBack }, signal, true);
+  }
+
+  /** False in a cluster, where listen() cannot hear everything. */
+  get listens(): boolean {
+    return this.#engine.listen !== null;
+  }
+
+  /** Calls `listener` with the channel of each message that is published there, again after outages. On a connection that does nothing else. */
+  listen(target: Channel, listener: (channel: string) => void): Promise<Unlisten> {
+    assert(this.#engine.listen !== null, "a cluster has no channel for everything");
+    return this.#engine.listen(target, listener);
   }
 
   /** True when all commands of this connection are executed in the order in which they were sent. */
@@ -196,5 +210,6 @@ export class RedisConnection {
     if (!this.#outage) return;
     this.#outage = false;
     this.#surroundings.log.info("the connection to redis is back");
+    this.#surroundings.onBack?.();
   }
 }

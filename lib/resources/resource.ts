@@ -39,6 +39,11 @@ export function resourceType(value: Value): ResourceType | null {
   return typeof apiVersion === "string" && typeof kind === "string" ? { apiVersion, kind } : null;
 }
 
+/** The name of a document that need not be readable otherwise; empty when it has none. */
+export function resourceName(value: Value): string {
+  return isObject(value) ? new ObjectReader(new ProblemList(""), value, "").part("metadata").string("name") : "";
+}
+
 /** Opens a document for reading: metadata and scopes are read, `spec` and the rest are the caller's. */
 export function openResource(value: Value, file: string): { readonly reader: ObjectReader; readonly list: ProblemList } & ResourceMetadata {
   const list = new ProblemList(file);

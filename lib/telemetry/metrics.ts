@@ -1,6 +1,7 @@
 // The metrics of the sidecar so far: the process's, error codes, and certificates. Dapr's others (inventory §8.1) come with telemetry.
 import { errorCategory } from "./error-category.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
+import { ResiliencyMetrics } from "./resiliency-metrics.ts";
 
 /** Why an attempt to get a certificate failed: the label `reason`, a closed list. */
 export const certificateFailures = [
@@ -26,6 +27,7 @@ export interface Metrics {
   readonly errorCode: ((code: string, category?: string) => void) | null;
   /** A certificate came, the first or a renewed one; or an attempt to get one failed, for this reason (`other` by default). */
   readonly certificate: (outcome: "first" | "renewed" | "failed", reason?: CertificateFailure) => void;
+  readonly resiliency: ResiliencyMetrics;
   /** Prometheus text exposition format, version 0.0.4. */
   text(): Promise<string>;
 }
@@ -40,8 +42,10 @@ export interface MetricsOptions {
 export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metrics {
   const errorCodes = new Map<string, { readonly category: string; count: number }>();
   const certificates: CertificateCounts = { first: 0, renewed: 0, failed: new Map() };
+  const resiliency = new ResiliencyMetrics();
   let registry: Promise<{ metrics(): Promise<string> }> | null = null;
   return {
+    resiliency,
     errorCode: recordErrorCodes
       ? (code, category = errorCategory(code)) => {
           const entry = errorCodes.get(code);
@@ -54,7 +58,7 @@ export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metr
       else certificates[outcome]++;
     },
     async text() {
-      registry ??= newRegistry(appId, errorCodes, certificates);
+      registry ??= newRegistry(appId, errorCodes, certificates, resiliency);
       return (await registry).metrics();
     },
   };
@@ -70,12 +74,14 @@ async function newRegistry(
   appId: string,
   errorCodes: ReadonlyMap<string, { readonly category: string; readonly count: number }>,
   certificates: Readonly<CertificateCounts>,
+  resiliency: ResiliencyMetrics,
 ) {
   // The package is CommonJS: bundled, its members hang on the default export.
   const library = (await import("prom-client")).default;
   const { Counter, Registry } = library;
   const registry = new Registry();
   registerProcessMetrics(registry, library);
+  resiliency.register(registry, library, appId);
   new Counter({
     name: "dapr_error_code_total",
     help: "Number of times an error with a specific error code was encountered.",

@@ -24,16 +24,43 @@ export interface ComponentTable<D> {
   values(): IterableIterator<Loaded<D>>;
 }
 
-/** Retry, timeout and breaker around one operation. Null where no policy applies, so that the plain path costs nothing. */
-export interface Policy {
-  run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>;
+/** How an operation takes part in what a policy does to it. */
+export interface RunOptions<T> {
+  /** Asked after each failure: false when another attempt could not do the same again. */
+  readonly mayRetry?: () => boolean;
+  /** Given each failure, and each late result, that nobody else will see, to free what it holds. */
+  readonly discard?: (dropped: unknown) => void;
+  /** The part of a result that still arrives: the timeout goes on for it. */
+  readonly stream?: (result: T) => Readable | null;
 }
 
-/** Names a policy by target. Until resiliency has its own issue every lookup answers null. */
+/** Retry, timeout and breaker around one operation. Null where no policy applies, so that the plain path costs nothing. */
+export interface Policy {
+  /** Whether another attempt may follow a failure, so that what an attempt uses up has to be kept. */
+  readonly retries: boolean;
+  /**
+   * Rejects with the last failure of `operation`, with TimeoutFailure, with BreakerRefusal, or with the reason of `signal`. An attempt's
+   * signal aborts with its timeout and with `signal`.
+   */
+  run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options?: RunOptions<T>): Promise<T>;
+}
+
+/** Runs `operation` again after a failure worth it; `attempt` counts from 1. */
+export type RetryRunner = <T>(
+  operation: (attempt: number) => Promise<T>,
+  isTransient: (error: unknown, attempt: number) => boolean,
+  signal: AbortSignal,
+) => Promise<T>;
+
+/** Component kinds as the names of default policies and metrics spell them. */
+export type ComponentKind = "Statestore" | "Pubsub" | "Binding" | "Secretstore" | "Configuration" | "Lock" | "Crypto" | "Conversation";
+
+/** The policies of the Resiliency resources by target. */
 export interface Policies {
-  outbound(component: string, kind: string): Policy | null;
-  inbound(component: string, kind: string): Policy | null;
-  app(appId: string): Policy | null;
+  outbound(component: string, kind: ComponentKind): Policy | null;
+  inbound(component: string, kind: ComponentKind): Policy | null;
+  /** `target` as the caller names it: an app id, an HTTPEndpoint, a URL. Breakers are per method. */
+  app(target: string, method: string): Policy | null;
 }
 
 /** Header lists keep every value: name (lower case) to values. */

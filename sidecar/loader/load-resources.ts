@@ -6,7 +6,7 @@ import { parseConfiguration } from "../../lib/resources/configuration-parser.ts"
 import { type HttpEndpoint, httpEndpointType, parseHttpEndpoint } from "../../lib/resources/http-endpoint.ts";
 import { type Parsed, type Problem, problemText } from "../../lib/resources/problem.ts";
 import { parseResiliency, type Resiliency, resiliencyType } from "../../lib/resources/resiliency.ts";
-import { type ResourceMetadata, resourceType } from "../../lib/resources/resource.ts";
+import { type ResourceMetadata, resourceName, resourceType } from "../../lib/resources/resource.ts";
 import { parseSubscription, type Subscription, subscriptionTypes } from "../../lib/resources/subscription.ts";
 import { parseYaml, splitDocuments, type Value, yamlMaxBytes } from "../../lib/resources/yaml.ts";
 import type { Logger } from "../../lib/telemetry/log.ts";
@@ -135,13 +135,20 @@ async function readFile(directory: string, entry: DirectoryEntry, source: Resour
     return log.warn(`daprd load Component error when opening file ${path}: ${cause}`);
   }
   splitDocuments(text).forEach((document, i) => {
-    const { kind, problems } = readDocument(document, path, bins);
-    bins.problems.push(...problems);
-    report(kind, `${path}${i === 0 ? "" : ` (document ${i + 1})`}`, problems, log);
+    const read = readDocument(document, path, bins);
+    bins.problems.push(...read.problems);
+    report(read, `${path}${i === 0 ? "" : ` (document ${i + 1})`}`, log);
   });
 }
 
-function readDocument(document: string, file: string, bins: Bins): { readonly kind: string; readonly problems: readonly Problem[] } {
+interface ReadDocument {
+  /** Empty: of no kind that we know. */
+  readonly kind: string;
+  readonly name: string;
+  readonly problems: readonly Problem[];
+}
+
+function readDocument(document: string, file: string, bins: Bins): ReadDocument {
   const parsed = parseYaml(document);
   if ("cause" in parsed) {
     const problem: Problem = {
@@ -151,17 +158,20 @@ function readDocument(document: string, file: string, bins: Bins): { readonly ki
       cause: parsed.cause,
       remedy: "correct the YAML; the document is left out",
     };
-    return { kind: "Component", problems: [problem] };
+    return { kind: "Component", name: "", problems: [problem] };
   }
   const type = resourceType(parsed.value);
   const kind = type && kinds.find((one) => one.apiVersion === type.apiVersion && one.kind === type.kind);
-  return kind ? { kind: kind.kind, problems: kind.take(parsed.value, file, bins) } : { kind: "", problems: [] };
+  if (!kind) return { kind: "", name: "", problems: [] };
+  return { kind: kind.kind, name: resourceName(parsed.value), problems: kind.take(parsed.value, file, bins) };
 }
 
-function report(kind: string, path: string, problems: readonly Problem[], log: Logger): void {
+function report({ kind, name, problems }: ReadDocument, path: string, log: Logger): void {
   const errors = problems.filter((problem) => problem.severity === "error");
   if (errors.length > 0) {
-    log.warn(`daprd load ${kind} error when parsing manifests yaml resource in ${path}: ${errors.map(problemText).join("\n")}`);
+    const causes = errors.map(problemText).join("\n");
+    if (kind === resiliencyType.kind) log.error(`Could not read resiliency policy ${name} in ${path}: ${causes}`);
+    else log.warn(`daprd load ${kind} error when parsing manifests yaml resource in ${path}: ${causes}`);
   }
   for (const problem of problems) if (problem.severity === "warning") log.warn(`${kind} in ${path}: ${problemText(problem)}`);
 }

@@ -12,9 +12,9 @@ import type { TraceContext } from "../../lib/telemetry/trace-context.ts";
 import { connectGrpc } from "../../lib/wire/grpc/client.ts";
 import { createGrpcDispatcher } from "../../lib/wire/grpc/server.ts";
 import { GrpcCode, type GrpcMethod, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
-import type { App, AppRequest, AppResponse } from "../contract/ports.ts";
+import type { App, AppRequest, AppResponse, RetryRunner } from "../contract/ports.ts";
 import { readBody } from "../contract/read-body.ts";
-import { createMesh, type MeshPorts, type RetryRunner, type RunningMesh } from "./mesh.ts";
+import { createMesh, type MeshPorts, type RunningMesh } from "./mesh.ts";
 
 const never = new AbortController().signal;
 const trace: TraceContext = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", flags: "01", tracestate: "" };

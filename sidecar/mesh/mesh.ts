@@ -4,20 +4,13 @@ import type { TraceContext } from "../../lib/telemetry/trace-context.ts";
 import { GrpcCode, type GrpcMethod, GrpcStatusError, newMetadata } from "../../lib/wire/grpc/types.ts";
 import type { Authorize } from "../contract/authorize.ts";
 import { setTrace, traceIntoMetadata } from "../contract/invoke-headers.ts";
-import type { App, AppRequest, AppResponse, Identity, InvokeRequest, Mesh } from "../contract/ports.ts";
+import type { App, AppRequest, AppResponse, Identity, InvokeRequest, Mesh, RetryRunner } from "../contract/ports.ts";
+import { ReplayBody } from "../contract/replay-body.ts";
 import { errorText } from "./errors.ts";
 import { compileAdded } from "./forwarded.ts";
 import { callRemote, type RemoteCall } from "./remote-call.ts";
 import { type RemotePorts, Remotes } from "./remotes.ts";
-import { ReplayBody } from "./replay.ts";
 import { createInternalMethods } from "./server.ts";
-
-/** Runs `operation` again after a failure worth it; `attempt` counts from 1. */
-export type RetryRunner = <T>(
-  operation: (attempt: number) => Promise<T>,
-  isTransient: (error: unknown, attempt: number) => boolean,
-  signal: AbortSignal,
-) => Promise<T>;
 
 export interface MeshPorts extends RemotePorts {
   readonly identity: Identity;
@@ -27,7 +20,7 @@ export interface MeshPorts extends RemotePorts {
   readonly authorize: Authorize | null;
   /** DaprBuiltInServiceRetries. */
   readonly retries: RetryRunner;
-  /** Whether the user's own resiliency policy covers calls to this app; then ours stays out of the way. */
+  /** Whether a Resiliency resource names this app; then ours stays out of the way. */
   readonly hasPolicy: (appId: string) => boolean;
   /** --max-body-size; 0 or less: no limit. For calls that carry a body whole. */
   readonly maxBodyBytes: number;

@@ -13,10 +13,10 @@ import {
   type RawClientStream,
 } from "../../lib/wire/grpc/types.ts";
 import type { AppRequest, AppResponse, HeaderLists } from "../contract/ports.ts";
+import type { ReplayBody } from "../contract/replay-body.ts";
 import { BodyReceiver } from "./body-receiver.ts";
 import { decodeFrame, FrameWriter, grpcFrame } from "./frames.ts";
 import { announcedLength, decodeResponse, encodeRequest, type ReceivedResponse } from "./messages.ts";
-import type { ReplayBody } from "./replay.ts";
 
 export interface RemoteCall {
   readonly request: AppRequest;

@@ -1,7 +1,7 @@
 // What proxying needs from the rest of the sidecar.
 import type { GrpcChannel } from "../../lib/wire/grpc/types.ts";
 import type { Authorize } from "../contract/authorize.ts";
-import type { App, Identity } from "../contract/ports.ts";
+import type { App, Identity, Policies } from "../contract/ports.ts";
 
 /** A connection to the sidecar of another app, for one call. */
 export interface Remote {
@@ -21,6 +21,7 @@ export interface ProxyPorts {
   readonly identity: Identity;
   readonly app: App;
   readonly remotes: Remotes;
+  readonly policies: Pick<Policies, "app">;
   /** Asked before a call of another sidecar reaches the app; null: everyone may call everything. */
   readonly authorize: Authorize | null;
   /** --max-body-size, of one message on the wire. */

@@ -8,7 +8,7 @@ import { channel, freePort, serve } from "../../lib/wire/grpc/interop-peer.ts";
 import { GrpcCode, GrpcStatusError } from "../../lib/wire/grpc/types.ts";
 import type { Authorize } from "../contract/authorize.ts";
 import type { App, AppChannel } from "../contract/ports.ts";
-import type { Remotes } from "./ports.ts";
+import type { ProxyPorts, Remotes } from "./ports.ts";
 import { createProxy, namesTarget } from "./proxy.ts";
 
 const messageMaxBytes = 4 * 1024 * 1024;
@@ -56,9 +56,18 @@ interface Sidecar {
   readonly internalPort: number;
 }
 
-async function sidecar(t: TestContext, appId: string, app: App, remotes: Remotes, authorize: Authorize | null = null): Promise<Sidecar> {
+const unprotected: ProxyPorts["policies"] = { app: () => null };
+
+async function sidecar(
+  t: TestContext,
+  appId: string,
+  app: App,
+  remotes: Remotes,
+  authorize: Authorize | null = null,
+  policies = unprotected,
+): Promise<Sidecar> {
   const identity = { appId, namespace: "default", hostAddress: "127.0.0.1" };
-  const proxy = createProxy({ identity, app, remotes, authorize, maxMessageBytes: messageMaxBytes });
+  const proxy = createProxy({ identity, app, remotes, policies, authorize, maxMessageBytes: messageMaxBytes });
   const open = await serve({ methods: [], unknown: proxy.outbound });
   const internal = await serve({ methods: [], unknown: proxy.inbound });
   const outbound = new EchoClient(`127.0.0.1:${open.port}`);

@@ -8,8 +8,10 @@ import type { UnknownHook } from "../../lib/wire/grpc/server.ts";
 import type { ServerCall } from "../../lib/wire/grpc/server-call.ts";
 import { GrpcCode } from "../../lib/wire/grpc/types.ts";
 import { parseTarget } from "../contract/app-target.ts";
+import type { Policy } from "../contract/ports.ts";
+import { beginUnder, callUnder, isTruthy } from "./attempts.ts";
 import { appIsNotGrpc, invalidMethod, noAppChannel, noTarget, unreachable, wrongCallee } from "./errors.ts";
-import { fromOwnApp, fromPeer, targetOf } from "./metadata.ts";
+import { firstOf, fromOwnApp, fromPeer, targetOf } from "./metadata.ts";
 import type { ProxyPorts, Remote } from "./ports.ts";
 
 export interface GrpcProxy {
@@ -36,10 +38,13 @@ export function createProxy(ports: ProxyPorts): GrpcProxy {
       const target = targetOf(call.rawHeaders);
       if (target === undefined) throw noTarget();
       const { appId, namespace } = parseTarget(target, identity.namespace);
-      const forwarded = new ForwardedCall(call, ports.maxMessageBytes);
       const headers = fromOwnApp(call.rawHeaders, identity, appId);
-      const own = appId === identity.appId && namespace === identity.namespace;
-      return own ? toApp(ports, forwarded, headers) : toRemote(ports, forwarded, { appId, namespace }, headers);
+      if (appId === identity.appId && namespace === identity.namespace) {
+        return toApp(ports, new ForwardedCall(call, ports.maxMessageBytes), headers);
+      }
+      const policy = ports.policies.app(target, call.path);
+      if (policy !== null) return toRemoteUnder(policy, ports, call, { appId, namespace }, headers);
+      return toRemote(ports, new ForwardedCall(call, ports.maxMessageBytes), { appId, namespace }, headers, call.signal);
     }),
     inbound: ending(async (call) => {
       const target = targetOf(call.rawHeaders);
@@ -64,14 +69,33 @@ async function toApp({ app, identity }: ProxyPorts, forwarded: ForwardedCall, he
   return app.channel.grpc.forward(forwarded, headers);
 }
 
+interface Callee {
+  readonly appId: string;
+  readonly namespace: string;
+}
+
+function toRemoteUnder(
+  policy: Policy,
+  ports: ProxyPorts,
+  call: ServerCall,
+  callee: Callee,
+  headers: readonly string[],
+): Promise<Unanswered | null> {
+  const isStream = isTruthy(firstOf(call.rawHeaders, "dapr-stream"));
+  const forwarded = new ForwardedCall(call, ports.maxMessageBytes, !isStream);
+  const run = isStream ? beginUnder : callUnder;
+  return run(policy, forwarded, (signal) => toRemote(ports, forwarded, callee, headers, signal));
+}
+
 async function toRemote(
   ports: ProxyPorts,
   forwarded: ForwardedCall,
-  target: { readonly appId: string; readonly namespace: string },
+  callee: Callee,
   headers: readonly string[],
+  signal: AbortSignal,
 ): Promise<Unanswered | null> {
   for (let reach = 1; ; reach++) {
-    const remote = await ports.remotes.reach(target, forwarded.call.signal);
+    const remote = await ports.remotes.reach(callee, signal);
     const failed = await through(remote, forwarded, headers);
     if (failed === null || !failed.replayable || reach === reachesMax) return failed;
   }
@@ -81,7 +105,8 @@ async function through(remote: Remote, forwarded: ForwardedCall, headers: readon
   try {
     const failed = await remote.channel.forward(forwarded, headers);
     const { UNAVAILABLE, UNAUTHENTICATED } = GrpcCode;
-    if (failed !== null && (failed.status.code === UNAVAILABLE || failed.status.code === UNAUTHENTICATED)) remote.failed();
+    const isOfApp = failed?.deliver !== undefined;
+    if (failed !== null && !isOfApp && (failed.status.code === UNAVAILABLE || failed.status.code === UNAUTHENTICATED)) remote.failed();
     return failed;
   } finally {
     remote.done();

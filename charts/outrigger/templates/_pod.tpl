@@ -71,6 +71,20 @@ securityContext:
 {{- end }}
 {{- end -}}
 
+{{/* The program, or with debug.enabled the one that opens Node's inspector first: dict root, program */}}
+{{- define "outrigger.command" -}}
+["{{ if .root.Values.debug.enabled }}/dlv{{ else }}{{ .program }}{{ end }}"]
+{{- end -}}
+
+{{- define "outrigger.debugArgs" -}}
+{{- if .root.Values.debug.enabled }}
+- "--listen=127.0.0.1:{{ .root.Values.debug.port }}"
+- "exec"
+- {{ .program | quote }}
+- "--"
+{{- end }}
+{{- end -}}
+
 {{/* Flags that every service takes. */}}
 {{- define "outrigger.commonArgs" -}}
 - "--log-level"
@@ -92,10 +106,6 @@ securityContext:
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
-{{- if .Values.debug.enabled }}
-- name: NODE_OPTIONS
-  value: "--inspect=127.0.0.1:{{ .Values.debug.port }}"
-{{- end }}
 {{- range $name, $value := .Values.extraEnvVars }}
 - name: {{ $name | quote }}
   value: {{ $value | toString | quote }}

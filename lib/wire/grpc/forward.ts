@@ -1,7 +1,8 @@
 // A received call on its way to another server, its bytes untouched: request and response are pumped with backpressure
 // on both sides. Invariants: 1. nothing of the response is sent before the other server has answered, so that an attempt
 // it did not see can be made again; 2. request bytes are kept for that until it has answered, up to a limit; 3. when the
-// received call ends first (cancelled, deadline), the attempt is cancelled at once.
+// received call ends first (cancelled, deadline), the attempt is cancelled at once; 4. with `holdsFailures` an answer that is
+// a failure and nothing else is held back too, so that whoever asked for it may try again.
 import type { ClientHttp2Stream, ServerHttp2Stream } from "node:http2";
 import { isHopByHop } from "../http/headers.ts";
 import { FrameScanner } from "./frame-scanner.ts";
@@ -17,26 +18,50 @@ export interface Unanswered {
   readonly status: GrpcStatusError;
   /** The call can be made again: the server did not see it, and its bytes are all here. */
   readonly replayable: boolean;
+  /** The server's own answer, held back: sends it to the caller. */
+  readonly deliver?: () => void;
 }
 
 export class ForwardedCall {
   readonly call: ServerCall;
   readonly #request: RequestBytes;
   readonly #responses: FrameScanner;
+  readonly #holdsFailures: boolean;
   #attempt: RawCall | null = null;
+  /** Response headers that are not sent yet. */
+  #held: string[] | null = null;
+  #abandoned = false;
+  /** Called when the other server has been sent the call, before it answers. */
+  onOpened: (() => void) | null = null;
 
   /** `maxMessageBytes` is of one message on the wire, in either direction. */
-  constructor(call: ServerCall, maxMessageBytes: number) {
+  constructor(call: ServerCall, maxMessageBytes: number, holdsFailures = false) {
     this.call = call;
+    this.#holdsFailures = holdsFailures;
     this.#request = new RequestBytes(call.stream, maxMessageBytes, (length) => this.#refuse(length, maxMessageBytes));
     this.#responses = new FrameScanner(maxMessageBytes);
     call.stream.on("drain", () => this.#attempt?.stream.resume());
     call.onCancel = () => this.#attempt?.cancel(gone());
   }
 
-  /** Whether the caller has its answer, or has left. */
+  /** Whether the caller has its answer, or has left; no attempt is to begin then, nor after `abandon`. */
   get over(): boolean {
-    return this.call.done;
+    return this.call.done || this.#abandoned;
+  }
+
+  /** Whether another attempt would send the same, and the caller has nothing of an answer yet. */
+  get repeatable(): boolean {
+    return this.#request.replayable && !this.call.done;
+  }
+
+  /** Ends the attempt that runs or is about to; `revive` allows the next. */
+  abandon(status: GrpcStatusError): void {
+    this.#abandoned = true;
+    this.#attempt?.cancel(status);
+  }
+
+  revive(): void {
+    this.#abandoned = false;
   }
 
   /** Resolves with null when the caller has its answer, or has left. */
@@ -44,8 +69,8 @@ export class ForwardedCall {
     return new Promise((resolve) => {
       const attempt = new RawCall(stream, {
         onHeaders: (headers) => {
-          this.#request.forget();
-          this.call.forwardHeaders(endToEnd(headers));
+          this.#held = endToEnd(headers);
+          if (!this.#holdsFailures) this.#release();
         },
         onData: (chunk) => this.#respond(attempt, chunk),
         onEnd: (end) => {
@@ -54,12 +79,23 @@ export class ForwardedCall {
         },
       });
       this.#attempt = attempt;
+      this.#held = null;
+      if (this.onOpened !== null) opened(stream, this.onOpened);
       this.#request.attach(stream);
     });
   }
 
+  #release(): void {
+    const headers = this.#held;
+    if (headers === null) return;
+    this.#held = null;
+    this.#request.forget();
+    this.call.forwardHeaders(headers);
+  }
+
   #respond(attempt: RawCall, chunk: Buffer): void {
     if (this.call.done) return;
+    this.#release();
     const oversizeAt = this.#responses.scan(chunk);
     const within = oversizeAt < 0 ? chunk : chunk.subarray(0, oversizeAt);
     if (within.length > 0 && !this.call.stream.write(within)) attempt.stream.pause();
@@ -73,9 +109,24 @@ export class ForwardedCall {
   #conclude(end: RawEnd): Unanswered | null {
     if (this.call.done) return null;
     if ("status" in end) return { status: end.status, replayable: end.unprocessed && this.#request.replayable };
-    this.call.forwardEnd(trailersOf(end.trailers), end.code);
+    const { trailers, code } = end;
+    const deliver = () => {
+      this.#release();
+      this.call.forwardEnd(trailersOf(trailers), code);
+    };
+    if (this.#holdsFailures && code !== GrpcCode.OK) {
+      const status = new GrpcStatusError(codeIn(trailers) as GrpcCode, "the app answered with a failure");
+      return { status, replayable: false, deliver };
+    }
+    deliver();
     return null;
   }
+}
+
+/** Calls back once the request is on its way: a stream has no number before. */
+function opened(stream: ClientHttp2Stream, onOpened: () => void): void {
+  if (stream.pending) stream.once("ready", onOpened);
+  else onOpened();
 }
 
 /** The request of one call across its attempts. */
@@ -172,6 +223,12 @@ function trailersOf(raw: readonly string[]): Record<string, string | string[]> {
     else present.push(value);
   }
   return trailers;
+}
+
+/** The code as the server wrote it, which need not be one that gRPC knows. */
+function codeIn(trailers: readonly string[]): number {
+  const at = trailers.findIndex((text, index) => index % 2 === 0 && text === "grpc-status");
+  return Number(trailers[at + 1]);
 }
 
 function tooLarge(lengthBytes: number, maxBytes: number): GrpcStatusError {

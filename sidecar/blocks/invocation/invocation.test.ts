@@ -30,7 +30,7 @@ function blockWith(answer: (call: InvokeRequest) => AppResponse | Promise<AppRes
       },
     },
     endpoints: endpoints ?? { named: () => null, forUrl: () => null },
-    policies: { outbound: () => null, inbound: () => null, app: () => null },
+    policies: { app: () => null },
     maxBodyBytes: 1024,
     log: silentLogger,
   });

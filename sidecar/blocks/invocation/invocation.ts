@@ -8,6 +8,7 @@ import type { Block } from "../../contract/block.ts";
 import type { HttpRequest, Reply } from "../../contract/http.ts";
 import { setTrace } from "../../contract/invoke-headers.ts";
 import type { AppRequest, AppResponse } from "../../contract/ports.ts";
+import { invokeUnder } from "./attempts.ts";
 import { invokeFailed } from "./errors.ts";
 import { createGrpcMethods } from "./grpc.ts";
 import { createHttpHandler } from "./http.ts";
@@ -46,9 +47,9 @@ export function createInvoke({ identity, mesh, endpoints, policies }: Invocation
   return async (target, request, trace, signal) => {
     try {
       const normal = { ...request, method: normalized(request.method) };
-      const policy = policies.app(target);
+      const policy = policies.app(target, normal.method);
       if (policy === null) return await dispatch(target, normal, trace, signal);
-      return await policy.run((attempt) => dispatch(target, normal, trace, attempt), signal);
+      return await invokeUnder(policy, normal, (sent, attempt) => dispatch(target, sent, trace, attempt), signal);
     } catch (error) {
       throw signal.aborted ? error : invokeFailed(target, error);
     }

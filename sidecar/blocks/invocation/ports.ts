@@ -6,7 +6,7 @@ export interface InvocationPorts {
   readonly identity: Identity;
   readonly mesh: Mesh;
   readonly endpoints: ExternalEndpoints;
-  readonly policies: Policies;
+  readonly policies: Pick<Policies, "app">;
   /** --max-body-size; 0 or less: no limit. For answers that gRPC carries whole. */
   readonly maxBodyBytes: number;
   readonly log: Logger;

@@ -4,12 +4,13 @@ import type { BrokerSubscription, PubSub } from "../../../components/pubsub/brok
 import { sleep } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
-import type { AppChannel, Loaded } from "../../contract/ports.ts";
-import { deliverGrpc } from "./deliver-grpc.ts";
-import { deliverHttp } from "./deliver-http.ts";
-import { createDelivery, type Deliver } from "./delivery.ts";
+import type { Loaded } from "../../contract/ports.ts";
+import { createBulkDelivery } from "./bulk-delivery.ts";
+import { type CommonOptions, createDelivery } from "./delivery.ts";
+import { subscribeGathering } from "./gathering.ts";
 import type { PubSubPorts } from "./ports.ts";
 import type { Publisher } from "./publisher.ts";
+import type { Receiver } from "./receiver.ts";
 import { compileRouter } from "./routing.ts";
 import type { Subscription } from "./subscription.ts";
 
@@ -23,7 +24,7 @@ export interface ActiveSubscriptionParts {
   readonly log: Logger;
   readonly subscription: Subscription;
   readonly component: Loaded<PubSub>;
-  readonly channel: AppChannel;
+  readonly receiver: Receiver;
   /** Aborts when all subscriptions end. */
   readonly signal: AbortSignal;
 }
@@ -50,19 +51,23 @@ export class ActiveSubscription {
   async start(): Promise<void> {
     if (this.#signal.aborted) return;
     const { pubsubName, topic } = this.#parts.subscription;
-    const refusal = this.#refusal();
-    if (refusal !== null) {
-      this.#log.error(`Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: ${refusal}`);
-      return;
+    try {
+      await this.open();
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      this.#log.error(`Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: ${messageOf(error)}`);
+      if (this.#isAllowed()) this.#retrying = this.#retry();
     }
+  }
+
+  /** One try. Rejects with what the scopes or the broker say. */
+  async open(): Promise<void> {
+    const { pubsubName, topic } = this.#parts.subscription;
+    if (!this.#isAllowed()) throw new Error(`subscription to topic '${topic}' on pubsub '${pubsubName}' is not allowed`);
     try {
       await this.#subscribe();
     } catch (error) {
-      if (this.#signal.aborted) return;
-      this.#log.error(
-        `Failed to start subscription for pubsub ${pubsubName}, topic ${topic}: failed to subscribe to topic ${topic}: ${messageOf(error)}`,
-      );
-      this.#retrying = this.#retry();
+      throw new Error(`failed to subscribe to topic ${topic}: ${messageOf(error)}`, { cause: error });
     }
   }
 
@@ -77,13 +82,9 @@ export class ActiveSubscription {
     }
   }
 
-  /** Why trying is no use, or null. */
-  #refusal(): string | null {
-    const { publisher, component } = this.#parts;
-    const { bulk, pubsubName, topic } = this.#parts.subscription;
-    if (!publisher.rulesOf(component).maySubscribe(topic))
-      return `subscription to topic '${topic}' on pubsub '${pubsubName}' is not allowed`;
-    return bulk ? "bulkSubscribe is not supported by this version; remove it to receive the messages one by one" : null;
+  #isAllowed(): boolean {
+    const { component, publisher, subscription } = this.#parts;
+    return publisher.rulesOf(component).maySubscribe(subscription.topic);
   }
 
   async #retry(): Promise<void> {
@@ -105,32 +106,36 @@ export class ActiveSubscription {
   }
 
   async #subscribe(): Promise<void> {
-    const { ports, publisher, component, subscription } = this.#parts;
-    const { clock, policies } = ports;
-    const { deadLetterTopic, metadata, pubsubName, topic } = subscription;
-    const router = await compileRouter(subscription.rules);
-    const topics = publisher.rulesOf(component);
-    const handler = createDelivery({
+    const { ports, publisher, component, receiver, subscription } = this.#parts;
+    const { driver } = component;
+    const { bulk, metadata } = subscription;
+    const request = { topic: publisher.rulesOf(component).atBroker(subscription.topic), metadata };
+    const options = await this.#options();
+    const { deliver, deliverBulk } = receiver;
+    if (bulk === null || deliverBulk === null) {
+      this.#broker = await driver.subscribe(request, createDelivery({ ...options, deliver }), this.#signal);
+      return;
+    }
+    const handler = createBulkDelivery({ ...options, topic: subscription.topic, deliverBulk });
+    const subscribe = driver.bulkSubscribe?.bind(driver) ?? subscribeGathering(driver, ports.clock);
+    this.#broker = await subscribe({ ...request, ...bulk }, handler, this.#signal);
+  }
+
+  async #options(): Promise<CommonOptions> {
+    const { ports, publisher, component, receiver, subscription } = this.#parts;
+    const { deadLetterTopic, metadata, pubsubName } = subscription;
+    return {
       pubsubName,
       metadata,
       deadLetterTopic,
-      router,
-      topics,
-      deliver: this.#deliver(),
+      router: await compileRouter(subscription.rules),
+      topics: publisher.rulesOf(component),
       publisher,
-      policies,
+      policies: ports.policies,
       log: this.#log,
-      now: () => clock.now(),
+      now: () => ports.clock.now(),
       stopping: () => this.#signal.aborted,
-    });
-    this.#broker = await component.driver.subscribe({ topic: topics.atBroker(topic), metadata }, handler, this.#signal);
-  }
-
-  #deliver(): Deliver {
-    const { channel, ports } = this.#parts;
-    const { grpc } = channel;
-    const log = this.#log.scope(`dapr.runtime.processor.pubsub.subscription.${grpc === null ? "http" : "grpc"}`);
-    if (grpc !== null) return (event, path, signal) => deliverGrpc(grpc, event, path, log, signal);
-    return (event, path, signal) => deliverHttp(channel, event, path, log, ports.maxBodyBytes, signal);
+      gone: receiver.gone,
+    };
   }
 }

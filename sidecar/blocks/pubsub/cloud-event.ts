@@ -135,7 +135,7 @@ export function textOf(data: Uint8Array): string {
   return viewOf(data).toString("utf8");
 }
 
-function base64(data: Uint8Array): string {
+export function base64(data: Uint8Array): string {
   return viewOf(data).toString("base64");
 }
 

@@ -36,7 +36,8 @@ export async function deliverGrpc(app: GrpcApp, event: Event, path: string, log:
   }
 }
 
-function topicEvent(event: Event, path: string): TopicEventRequest {
+/** Throws a RetryError when the data is not what its content type says. */
+export function topicEvent(event: Event, path: string): TopicEventRequest {
   const { fields } = event;
   const request = create(TopicEventRequestSchema, {
     id: stringField(fields, "id"),
@@ -56,7 +57,7 @@ function topicEvent(event: Event, path: string): TopicEventRequest {
 const noData = new Uint8Array(0);
 
 /** The payload as bytes: text as it is, JSON as JSON text, base64 decoded. Data of any other content type is not sent, as in Dapr. */
-function dataOf(event: Event): Uint8Array {
+export function dataOf(event: Event): Uint8Array {
   const encoded = event.fields["data_base64"] ?? null;
   if (encoded !== null) return decode(encoded);
   const data = event.fields["data"] ?? null;
@@ -84,7 +85,7 @@ function decode(encoded: unknown): Uint8Array {
 
 const ownFields: ReadonlySet<string> = new Set(["id", "source", "datacontenttype", "type", "specversion", "data", "data_base64"]);
 
-function extensionsOf(fields: Fields): JsonObject {
+export function extensionsOf(fields: Fields): JsonObject {
   const extensions: JsonObject = Object.create(null);
   for (const [name, value] of Object.entries(fields)) if (!ownFields.has(name)) extensions[name] = value as JsonValue;
   return extensions;
@@ -118,7 +119,8 @@ function metadataOf(event: Event): Metadata {
   return metadata;
 }
 
-function outcomeOf(status: Status, id: string, log: Logger): Outcome {
+/** Throws a RetryError where the app does not take the event now. */
+export function outcomeOf(status: Status, id: string, log: Logger): Outcome {
   switch (status) {
     case Status.SUCCESS:
       return "success";

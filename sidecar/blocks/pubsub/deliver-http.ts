@@ -33,7 +33,8 @@ export async function deliverHttp(
   throw new RetryError(message, { http: status });
 }
 
-async function post(
+/** Rejects with a RetryError when the app cannot be reached. */
+export async function post(
   channel: AppChannel,
   request: AppRequest,
   maxBodyBytes: number,
@@ -48,16 +49,21 @@ async function post(
 }
 
 function requestOf(event: Event, path: string): AppRequest {
+  return eventRequest(path, headersOf(event), "application/cloudevents+json", event.body);
+}
+
+/** A POST to the path of a route, which may have a query. */
+export function eventRequest(path: string, headers: HeaderLists, contentType: string, body: Uint8Array): AppRequest {
   const mark = path.indexOf("?");
   const method = mark < 0 ? path : path.slice(0, mark);
   return {
     verb: "POST",
     method: method.startsWith("/") ? method.slice(1) : method,
     query: mark < 0 ? "" : path.slice(mark + 1),
-    headers: headersOf(event),
-    contentType: "application/cloudevents+json",
-    body: event.body,
-    contentLength: event.body.length,
+    headers,
+    contentType,
+    body,
+    contentLength: body.length,
     call: "event",
   };
 }
@@ -77,7 +83,7 @@ function headersOf(event: Event): HeaderLists {
     // Bytes of the UTF-8 form, one character each, is how HTTP libraries take text beyond ASCII.
     headers[name] = [Buffer.from(value).toString("latin1")];
   }
-  if (headerValue.test(event.pubsubName)) headers["pubsubname"] = [Buffer.from(event.pubsubName).toString("latin1")];
+  setPubSubName(headers, event.pubsubName);
   const traceparent = traceField(event.fields);
   if (traceparent === undefined) return headers;
   const tracestate = stringField(event.fields, "tracestate");
@@ -85,6 +91,10 @@ function headersOf(event: Event): HeaderLists {
   headers["traceparent"] = [valid ? traceparent : zeroTraceparent];
   if (valid && tracestate !== "" && /^[\x20-\x7e]+$/.test(tracestate)) headers["tracestate"] = [tracestate];
   return headers;
+}
+
+export function setPubSubName(headers: Record<string, readonly string[]>, name: string): void {
+  if (headerValue.test(name)) headers["pubsubname"] = [Buffer.from(name).toString("latin1")];
 }
 
 /** The `status` of the answer, whatever its case; "" when the answer says nothing. */

@@ -65,7 +65,7 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
   };
 
   const deliver = async (event: Event, path: string, signal: AbortSignal): Promise<Outcome> => {
-    const policy = options.policies.inbound(pubsubName, "pubsub");
+    const policy = options.policies.inbound(pubsubName, "Pubsub");
     try {
       if (policy === null) return await options.deliver(event, path, signal);
       return await policy.run((attempt) => options.deliver(event, path, attempt), signal);

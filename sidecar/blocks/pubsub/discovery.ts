@@ -10,8 +10,8 @@ import { GrpcStatusError } from "../../../lib/wire/grpc/types.ts";
 import { newHeaders } from "../../contract/invoke-headers.ts";
 import type { AppChannel } from "../../contract/ports.ts";
 import { readBody } from "../../contract/read-body.ts";
-import type { RouteRule } from "./ports.ts";
-import type { Subscription } from "./subscription.ts";
+import type { BulkSettings, RouteRule } from "./ports.ts";
+import { bulkOf, type Subscription } from "./subscription.ts";
 
 /** Rejects when the app cannot be reached or its answer cannot be read; no answer to the question is the answer "none". */
 export async function askApp(
@@ -83,7 +83,20 @@ function httpSubscription(entry: Members): Subscription {
     metadata: stringMap(entry.get("metadata")),
     deadLetterTopic: string(entry, "deadlettertopic"),
     rules,
-    bulk: members(entry.get("bulksubscribe")).get("enabled") === true,
+    bulk: bulkOf(httpBulk(members(entry.get("bulksubscribe")))),
+  };
+}
+
+function httpBulk(entry: Members): BulkSettings {
+  const number = (name: string) => {
+    const value = entry.get(name) ?? 0;
+    if (!Number.isInteger(value)) throw new Error(`'${name}' in the answer of /dapr/subscribe is not a whole number`);
+    return value as number;
+  };
+  return {
+    enabled: entry.get("enabled") === true,
+    maxMessagesCount: number("maxmessagescount"),
+    maxAwaitDurationMs: number("maxawaitdurationms"),
   };
 }
 
@@ -136,7 +149,7 @@ function grpcSubscription(item: TopicSubscription): Subscription {
     metadata: item.metadata,
     deadLetterTopic: item.deadLetterTopic,
     rules,
-    bulk: item.bulkSubscribe?.enabled ?? false,
+    bulk: item.bulkSubscribe === undefined ? null : bulkOf(item.bulkSubscribe),
   };
 }
 

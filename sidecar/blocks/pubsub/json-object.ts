@@ -18,6 +18,20 @@ export function splitObject(text: string): Map<string, string> | null {
   return members;
 }
 
+/** Items of the array that `text` is, as raw JSON texts. Null when `text` is not one JSON array. */
+export function splitArray(text: string): string[] | null {
+  if (text.charAt(skipSpace(text, 0)) !== "[" || !isJsonText(text)) return null;
+  const items: string[] = [];
+  let at = skipSpace(text, skipSpace(text, 0) + 1);
+  while (text[at] !== "]") {
+    const end = skipValue(text, at);
+    items.push(text.slice(at, end));
+    at = skipSpace(text, end);
+    if (text[at] === ",") at = skipSpace(text, at + 1);
+  }
+  return items;
+}
+
 export function joinObject(members: ReadonlyMap<string, string>): string {
   let text = "{";
   for (const [name, value] of members) text += `${text === "{" ? "" : ","}${JSON.stringify(name)}:${value}`;

@@ -29,6 +29,13 @@ export interface RouteRule {
   readonly path: string;
 }
 
+/** 0 is the default. */
+export interface BulkSettings {
+  readonly enabled: boolean;
+  readonly maxMessagesCount: number;
+  readonly maxAwaitDurationMs: number;
+}
+
 /** A Subscription resource, v1alpha1 or v2alpha1: the default route is the last rule, without match. */
 export interface DeclaredSubscription {
   readonly name: string;
@@ -38,7 +45,7 @@ export interface DeclaredSubscription {
   readonly metadata: Readonly<Record<string, string>>;
   /** Empty: none. */
   readonly deadLetterTopic: string;
-  readonly bulkSubscribe: { readonly enabled: boolean };
+  readonly bulkSubscribe: BulkSettings;
   /** App ids; empty: every app. */
   readonly scopes: readonly string[];
 }
@@ -50,7 +57,7 @@ export interface SubscriptionInfo {
   readonly metadata: Readonly<Record<string, string>>;
   readonly deadLetterTopic: string;
   readonly rules: readonly RouteRule[];
-  readonly type: "DECLARATIVE" | "PROGRAMMATIC";
+  readonly type: "DECLARATIVE" | "PROGRAMMATIC" | "STREAMING";
 }
 
 export interface Subscriptions {
@@ -61,10 +68,13 @@ export interface Subscriptions {
   start(): Promise<void>;
   /**
    * Brings what runs up to date with the declared subscriptions and the components: starts what is new, drains what is gone or changed,
-   * leaves the rest alone. Does nothing while subscriptions are stopped. Never rejects.
+   * leaves the rest alone. The app's own wait while they are stopped; streams, which do not follow its health, move to a changed component and
+   * end with one that is gone. Never rejects.
    */
   refresh(): Promise<void>;
-  /** Drains: no new messages, those in flight are finished and acknowledged. For when the app turns unhealthy, and first thing at shutdown. */
+  /** Drains the app's subscriptions: no new messages, those in flight are finished and acknowledged. For when the app turns unhealthy. */
   stop(): Promise<void>;
+  /** Drains everything, streams too, and takes no new ones. First thing at shutdown. */
+  stopForever(): Promise<void>;
   list(): readonly SubscriptionInfo[];
 }

@@ -8,7 +8,7 @@ import { complete, type EnvelopeRequest, type EventTrace, wrap } from "./cloud-e
 import { isCloudEvent } from "./content-type.ts";
 import { badCloudEvent, badMetadata, nameEmpty, notFound, publishFailed, topicEmpty } from "./errors.ts";
 import type { PubSubPorts } from "./ports.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Outgoing, Publisher } from "./publisher.ts";
 
 export interface PublishRequest {
   readonly pubsubName: string;
@@ -25,10 +25,10 @@ export interface Target {
   readonly raw: boolean;
 }
 
-type PublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock">;
+export type PublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock">;
 
 /** Before the body is read. Throws ApiError. */
-export function checkTarget(ports: PublishPorts, request: PublishRequest): Target {
+export function checkTarget(ports: PublishPorts, request: Omit<PublishRequest, "contentType">): Target {
   const { metadata, pubsubName, topic } = request;
   if (pubsubName === "") throw nameEmpty(metadata);
   const component = ports.components.get(pubsubName);
@@ -50,21 +50,21 @@ export async function publish(
   data: Uint8Array,
   signal: AbortSignal,
 ): Promise<void> {
-  const trace = eventTrace(request.trace);
-  const message = target.raw
-    ? { topic: request.topic, data, contentType: request.contentType, metadata: withTrace(request.metadata, trace) }
-    : {
-        topic: request.topic,
-        data: envelope(ports, request, target, data, trace),
-        contentType: cloudEventType,
-        metadata: request.metadata,
-      };
+  const message = outgoing(ports, request, target, data);
   try {
     await publisher.publish(request.pubsubName, message, signal);
   } catch (error) {
     if (error instanceof ApiError) throw error;
     throw publishFailed(request.pubsubName, request.topic, error);
   }
+}
+
+/** The message for the broker: an event, or the bytes as they are. Throws ApiError when the data is no CloudEvent where it says so. */
+export function outgoing(ports: PublishPorts, request: PublishRequest, target: Target, data: Uint8Array): Outgoing {
+  const { contentType, metadata, topic } = request;
+  const trace = eventTrace(request.trace);
+  if (target.raw) return { topic, data, contentType, metadata: withTrace(metadata, trace) };
+  return { topic, data: envelope(ports, request, target, data, trace), contentType: cloudEventType, metadata };
 }
 
 const cloudEventType = "application/cloudevents+json";

@@ -30,7 +30,7 @@ export class Publisher {
     const rules = this.rulesOf(component);
     if (!rules.mayPublish(message.topic)) throw forbidden(pubsubName, message.topic, this.#ports.identity.appId);
     const request = { ...message, topic: rules.atBroker(message.topic) };
-    const policy = this.#ports.policies.outbound(pubsubName, "pubsub");
+    const policy = this.#ports.policies.outbound(pubsubName, "Pubsub");
     if (policy === null) return component.driver.publish(request, signal);
     return policy.run((attempt) => component.driver.publish(request, attempt), signal);
   }

@@ -29,17 +29,20 @@ describe("the app's own subscriptions over HTTP", () => {
     const [one, two, three, ...none] = parse([
       { pubsubname: "p", topic: "a", route: "/a", deadLetterTopic: "d", metadata: { k: "v" } },
       { pubsubname: "p", topic: "b", route: "/r", routes: { rules: [{ match: "event.x == 1", path: "/1" }], default: "/d" } },
-      { PubsubName: "p", Topic: "c", Routes: { Rules: [{ Path: "/c" }] }, bulkSubscribe: { enabled: true } },
+      { PubsubName: "p", Topic: "c", Routes: { Rules: [{ Path: "/c" }] }, bulkSubscribe: { enabled: true, maxMessagesCount: 5 } },
       { pubsubname: "p", topic: "nowhere" },
       { pubsubname: "p", topic: "nowhere", routes: {} },
     ]);
     assert.deepEqual(one?.rules, [{ match: "", path: "/a" }]);
-    assert.deepEqual([one?.deadLetterTopic, { ...one?.metadata }, one?.bulk], ["d", { k: "v" }, false]);
+    assert.deepEqual([one?.deadLetterTopic, { ...one?.metadata }, one?.bulk], ["d", { k: "v" }, null]);
     assert.deepEqual(two?.rules, [
       { match: "event.x == 1", path: "/1" },
       { match: "", path: "/d" },
     ]);
-    assert.deepEqual([three?.pubsubName, three?.topic, three?.rules, three?.bulk], ["p", "c", [{ match: "", path: "/c" }], true]);
+    assert.deepEqual(
+      [three?.pubsubName, three?.topic, three?.rules, three?.bulk],
+      ["p", "c", [{ match: "", path: "/c" }], { maxMessages: 5, maxAwaitMs: 1000 }],
+    );
     assert.deepEqual(none, []);
   });
 
@@ -179,27 +182,22 @@ describe("the life of subscriptions", () => {
     assert.equal(tries, -99);
   });
 
-  it("does not start what scopes forbid, what is no CEL, and bulk subscriptions, and starts the rest", async () => {
+  it("does not start what scopes forbid and what is no CEL, and starts the rest", async () => {
     const clock = new FakeClock();
     const paths: string[] = [];
     const channel = httpApp([], (request) => {
       paths.push(request.method);
       return { status: 200 };
     });
-    const declared = [
-      declare("forbidden"),
-      declare("cel", { rules: [{ match: "event.type ==", path: "/cel" }] }),
-      declare("bulk", { bulkSubscribe: { enabled: true } }),
-      declare("t"),
-    ];
-    const components = { mypub: { subscriptionScopes: "myapp=cel,bulk,t" } };
+    const declared = [declare("forbidden"), declare("cel", { rules: [{ match: "event.type ==", path: "/cel" }] }), declare("t")];
+    const components = { mypub: { subscriptionScopes: "myapp=cel,t" } };
     const sidecar = testSidecar({ channel, clock, declared, components });
     await sidecar.block.subscriptions.start();
-    for (const topic of ["forbidden", "cel", "bulk", "t"]) await publish(sidecar.driver("mypub"), topic);
+    for (const topic of ["forbidden", "cel", "t"]) await publish(sidecar.driver("mypub"), topic);
     await settle();
     await sidecar.block.subscriptions.stop();
     assert.deepEqual(paths, ["t"]);
-    assert.equal(sidecar.lines.filter(({ message }) => message.startsWith("Failed to start subscription")).length, 3);
+    assert.equal(sidecar.lines.filter(({ message }) => message.startsWith("Failed to start subscription")).length, 2);
     assert.ok(sidecar.lines.some(({ message }) => message.endsWith("subscription to topic 'forbidden' on pubsub 'mypub' is not allowed")));
   });
 

@@ -1,4 +1,5 @@
-// The life of all subscriptions: found, started with the app, brought up to date when resources change, drained.
+// The life of all subscriptions: found, started with the app, brought up to date when resources change, drained. Those that apps open as
+// streams live on their own (streams.ts) and are drained with the rest at the end.
 // Invariants:
 //  1. start(), refresh() and stop() take effect one after the other, in the order in which they were called.
 //  2. A subscription that cannot start keeps no other from starting.
@@ -12,6 +13,8 @@ import { ActiveSubscription } from "./active-subscription.ts";
 import { askApp, describeFailure } from "./discovery.ts";
 import type { PubSubPorts, SubscriptionInfo, Subscriptions } from "./ports.ts";
 import type { Publisher } from "./publisher.ts";
+import { appReceiver } from "./receiver.ts";
+import type { Streams } from "./streams.ts";
 import { mergeSubscriptions, type Subscription } from "./subscription.ts";
 
 /** Dapr's initialization retries: three more tries of the question, milliseconds before each. */
@@ -29,6 +32,7 @@ interface Run {
 export class SubscriptionManager implements Subscriptions {
   readonly #ports: PubSubPorts;
   readonly #publisher: Publisher;
+  readonly #streams: Streams;
   readonly #log: Logger;
   /** Null until the app has been asked. */
   #programmatic: readonly Subscription[] | null = null;
@@ -37,14 +41,15 @@ export class SubscriptionManager implements Subscriptions {
   #run: Run | null = null;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(ports: PubSubPorts, publisher: Publisher) {
+  constructor(ports: PubSubPorts, publisher: Publisher, streams: Streams) {
     this.#ports = ports;
     this.#publisher = publisher;
+    this.#streams = streams;
     this.#log = ports.log.scope("dapr.runtime.processor.subscription");
   }
 
   list(): readonly SubscriptionInfo[] {
-    return this.#merged();
+    return [...this.#merged(), ...this.#streams.list()];
   }
 
   start(): Promise<void> {
@@ -55,13 +60,19 @@ export class SubscriptionManager implements Subscriptions {
   }
 
   refresh(): Promise<void> {
-    return this.#inTurn(() => this.#refresh());
+    return this.#inTurn(async () => {
+      await Promise.all([this.#refresh(), this.#streams.refresh()]);
+    });
   }
 
   stop(): Promise<void> {
     // Whatever start() still waits for ends now, not after it.
     this.#run?.ending.abort(new Error("subscriptions are being stopped"));
     return this.#inTurn(() => this.#stop());
+  }
+
+  async stopForever(): Promise<void> {
+    await Promise.all([this.stop(), this.#streams.stopForever()]);
   }
 
   #inTurn(step: () => Promise<void>): Promise<void> {
@@ -100,7 +111,9 @@ export class SubscriptionManager implements Subscriptions {
   }
 
   #add(run: Run, key: string, subscription: Subscription, component: Loaded<PubSub>): Promise<void> {
-    const parts = { ports: this.#ports, publisher: this.#publisher, log: this.#log, channel: run.channel, signal: run.ending.signal };
+    const [ports, log] = [this.#ports, this.#log];
+    const receiver = appReceiver(run.channel, ports.maxBodyBytes, log);
+    const parts = { ports, publisher: this.#publisher, log, receiver, signal: run.ending.signal };
     const active = new ActiveSubscription({ ...parts, subscription, component });
     run.active.set(key, active);
     return active.start();

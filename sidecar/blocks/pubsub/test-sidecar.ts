@@ -68,6 +68,7 @@ export interface SidecarOptions {
   readonly asksApp?: boolean;
   readonly tracing?: boolean;
   readonly clock?: Clock;
+  readonly policies?: Partial<PubSubPorts["policies"]>;
 }
 
 export interface TestSidecar {
@@ -110,7 +111,7 @@ export function testSidecar(options: SidecarOptions = {}): TestSidecar {
   const ports: PubSubPorts = {
     identity: { appId: "myapp", namespace: "ns" },
     components,
-    policies: { outbound: () => null, inbound: () => null },
+    policies: { outbound: () => null, inbound: () => null, ...options.policies },
     app: { channel: options.channel ?? null },
     declared: () => options.declared ?? [],
     isNamespaced: (name) => options.namespaced?.includes(name) ?? false,
@@ -131,7 +132,7 @@ export function declare(topic: string, more: Partial<DeclaredSubscription> = {})
     rules: [{ match: "", path: `/${topic}` }],
     metadata: {},
     deadLetterTopic: "",
-    bulkSubscribe: { enabled: false },
+    bulkSubscribe: { enabled: false, maxMessagesCount: 0, maxAwaitDurationMs: 0 },
     scopes: [],
     ...more,
   };

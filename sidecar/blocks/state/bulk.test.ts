@@ -5,7 +5,7 @@ import { readAll, writeAll } from "./bulk.ts";
 import { alteredStore, retrying } from "./test-stores.ts";
 
 const signal = new AbortController().signal;
-const policy = retrying(3).outbound("", "");
+const policy = retrying(3).outbound("", "Statestore");
 const request = (key: string) => ({ key });
 
 /** A bulk write that fails the given keys the given number of times, and notes what it was asked for. */

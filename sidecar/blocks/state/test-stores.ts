@@ -37,6 +37,7 @@ export const noPolicies: Policies = { outbound: () => null, inbound: () => null,
 /** Tries up to `attempts` times without waiting. */
 export function retrying(attempts: number): Policies {
   const policy: Policy = {
+    retries: true,
     async run(operation, signal) {
       for (let attempt = 1; ; attempt++) {
         try {

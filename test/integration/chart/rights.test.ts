@@ -102,8 +102,9 @@ describe("the injector's webhook", withHelm, () => {
     );
     assert.equal(labelled?.failurePolicy, "Fail");
     assert.deepEqual(labelled.namespaceSelector, { matchExpressions: [{ key: "dapr.io/inject", operator: "In", values: ["enabled"] }] });
-    const service = { namespace: "dapr-system", name: "dapr-sidecar-injector", path: "/mutate", port: 443 };
-    for (const { clientConfig } of [annotated, labelled]) assert.deepEqual(clientConfig, { service });
+    const service = { namespace: "dapr-system", name: "dapr-sidecar-injector", port: 443 };
+    assert.deepEqual(annotated.clientConfig, { service: { ...service, path: "/mutate" } });
+    assert.deepEqual(labelled.clientConfig, { service: { ...service, path: "/mutate/namespace" } });
   });
 
   test("takes Dapr's selectors in both", async () => {

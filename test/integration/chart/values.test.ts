@@ -57,6 +57,20 @@ const rows: readonly Row[] = [
       {
         kind,
         name,
+        set: [`${subchart}.debug.enabled=true`, `${subchart}.debug.port=4444`],
+        path: `${pod}.containers.0.command`,
+        becomes: ["/dlv"],
+      },
+      {
+        kind,
+        name,
+        set: [`${subchart}.debug.enabled=true`, `${subchart}.debug.port=4444`],
+        path: `${pod}.containers.0.args.0`,
+        becomes: "--listen=127.0.0.1:4444",
+      },
+      {
+        kind,
+        name,
         set: [`${subchart}.runAsNonRoot=false`],
         path: `${pod}.containers.0.securityContext.runAsUser`,
         becomes: 1000,

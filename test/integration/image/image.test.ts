@@ -58,7 +58,7 @@ describe("the image", () => {
 
   test("holds nothing that is not needed", () => {
     const top = readdirSync(rootfs).filter((name) => !services.includes(name));
-    const known = ["dlv", "etc", "lib", "lib64", "licenses", "operator", "outrigger", "placement", "scheduler", "tmp", "usr"];
+    const known = ["dlv", "etc", "lib", "lib64", "licenses", "node", "operator", "outrigger", "placement", "scheduler", "tmp", "usr"];
     assert.deepEqual(
       top.filter((name) => !known.includes(name)),
       [],

@@ -14,7 +14,7 @@ clientConfig:
   service:
     namespace: {{ .Release.Namespace }}
     name: dapr-sidecar-injector
-    path: /mutate
+    path: {{ .webhookPath | default "/mutate" }}
     port: 443
 failurePolicy: {{ .Values.webhookFailurePolicy }}
 reinvocationPolicy: IfNeeded

@@ -1,0 +1,54 @@
+// One attempt with a time limit: it is over for the caller when the time is, whether or not the operation heeds its signal.
+import type { Readable } from "node:stream";
+import type { Clock } from "../../lib/kit/clock.ts";
+import { TimeoutFailure } from "../contract/failure.ts";
+import type { RunOptions } from "../contract/ports.ts";
+
+/** Rejects with TimeoutFailure after `timeoutMs`, with the signal's reason, or as `operation` does. */
+export function withTimeout<T>(
+  { clock, timeoutMs, onTimeout }: { readonly clock: Clock; readonly timeoutMs: number; readonly onTimeout: () => void },
+  operation: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+  options: RunOptions<T>,
+): Promise<T> {
+  if (signal.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    const attempt = new AbortController();
+    let over = false;
+    let streaming: Readable | null = null;
+    const finish = () => {
+      over = true;
+      timer.cancel();
+      signal.removeEventListener("abort", onAbort);
+    };
+    const end = (reason: unknown) => {
+      finish();
+      attempt.abort(reason);
+      if (streaming !== null) streaming.destroy(reason instanceof Error ? reason : undefined);
+      else reject(reason);
+    };
+    const onAbort = () => end(signal.reason);
+    const timer = clock.after(timeoutMs, () => {
+      onTimeout();
+      end(new TimeoutFailure());
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+    operation(attempt.signal).then(
+      (result) => {
+        const stream = options.stream?.(result) ?? null;
+        if (over) return options.discard?.(result);
+        if (stream === null || stream.destroyed) finish();
+        else {
+          streaming = stream;
+          stream.once("close", finish);
+        }
+        resolve(result);
+      },
+      (failure) => {
+        if (over) return options.discard?.(failure);
+        finish();
+        reject(failure);
+      },
+    );
+  });
+}
