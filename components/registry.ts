@@ -8,6 +8,7 @@ const inMemoryState: Import = () => import("./state/memory.ts");
 const sqliteState: Import = () => import("./state/sqlite.ts");
 
 const drivers: Readonly<Record<string, Import>> = {
+  "configuration.kubernetes/v1": () => import("./configuration/kubernetes.ts"),
   "nameresolution.kubernetes/v1": () => import("./nameresolution/kubernetes.ts"),
   "nameresolution.mdns/v1": () => import("./nameresolution/mdns.ts"),
   "nameresolution.sqlite/v1": () => import("./nameresolution/sqlite.ts"),
