@@ -134,7 +134,7 @@ export class ActiveSubscription {
       policies: ports.policies,
       log: this.#log,
       now: () => ports.clock.now(),
-      stopping: () => this.#signal.aborted,
+      stopping: () => this.#signal.aborted || receiver.gone?.aborted === true,
       gone: receiver.gone,
     };
   }

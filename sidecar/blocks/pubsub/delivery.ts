@@ -20,20 +20,27 @@ export const deadLetterTimeoutMs = 30_000;
 /** Hands an event to the app. Rejects with RetryError. */
 export type Deliver = (event: Event, path: string, signal: AbortSignal) => Promise<Outcome>;
 
-export interface DeliveryOptions {
+export interface CommonOptions {
   readonly pubsubName: string;
   readonly metadata: Readonly<Record<string, string>>;
   /** Empty: none. */
   readonly deadLetterTopic: string;
   readonly router: Router;
   readonly topics: TopicRules;
-  readonly deliver: Deliver;
   readonly publisher: Publisher;
   readonly policies: PubSubPorts["policies"];
   readonly log: Logger;
   readonly now: () => number;
   readonly stopping: () => boolean;
+  /** Aborts when the receiver is gone for good, which ends all retries; null: it never is. */
+  readonly gone: AbortSignal | null;
 }
+
+export interface DeliveryOptions extends CommonOptions {
+  readonly deliver: Deliver;
+}
+
+type ReadOptions = Pick<CommonOptions, "pubsubName" | "metadata" | "router" | "log" | "now">;
 
 export function createDelivery(options: DeliveryOptions): MessageHandler {
   const { deadLetterTopic, log, pubsubName } = options;
@@ -68,7 +75,8 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
     const policy = options.policies.inbound(pubsubName, "Pubsub");
     try {
       if (policy === null) return await options.deliver(event, path, signal);
-      return await policy.run((attempt) => options.deliver(event, path, attempt), signal);
+      const whileThere = options.gone === null ? signal : AbortSignal.any([signal, options.gone]);
+      return await policy.run((attempt) => options.deliver(event, path, attempt), whileThere);
     } catch (error) {
       const kind = error instanceof RetryError ? "retriable" : "non-retriable";
       const line = `encountered a ${kind} error while publishing a subscribed message to topic ${event.topic}, err: ${messageOf(error)}`;
@@ -82,8 +90,7 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
     const topic = options.topics.fromBroker(message.topic);
     let outcome: Outcome;
     try {
-      const event = read(options, message, topic);
-      const path = isOver(options, event) ? null : route(options, event);
+      const { event, path } = prepare(options, message, topic);
       outcome = path === null ? "drop" : await deliver(event, path, signal);
     } catch (error) {
       return await refuse(message, error);
@@ -92,7 +99,13 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
   };
 }
 
-function read(options: DeliveryOptions, message: BrokerMessage, topic: string): Event {
+/** Reads and routes a message; the path is null when it has expired or no rule matches. Throws, having logged it, what makes it undeliverable. */
+export function prepare(options: ReadOptions, message: BrokerMessage, topic: string): { event: Event; path: string | null } {
+  const event = read(options, message, topic);
+  return { event, path: isOver(options, event) ? null : route(options, event) };
+}
+
+function read(options: ReadOptions, message: BrokerMessage, topic: string): Event {
   const { log, metadata, pubsubName } = options;
   let raw: boolean;
   try {
@@ -109,7 +122,7 @@ function read(options: DeliveryOptions, message: BrokerMessage, topic: string): 
   }
 }
 
-function isOver(options: DeliveryOptions, event: Event): boolean {
+function isOver(options: ReadOptions, event: Event): boolean {
   const { expiration } = event.fields;
   const expired = hasExpired(expiration, options.now());
   if (expired) options.log.warn(`dropping expired pub/sub event ${stringField(event.fields, "id")} as of ${String(expiration)}`);
@@ -117,7 +130,7 @@ function isOver(options: DeliveryOptions, event: Event): boolean {
 }
 
 /** Null: no rule matches. */
-function route(options: DeliveryOptions, event: Event): string | null {
+function route(options: ReadOptions, event: Event): string | null {
   const id = stringField(event.fields, "id");
   try {
     const path = options.router.route(event.fields);
