@@ -101,7 +101,7 @@ describe("configuration.redis", { timeout: 120_000 }, () => {
     assert.deepEqual(["KA", "AKE", "Kg$xe", "", "KEA"].map(withNeededFlags), [null, null, null, "Kg$xe", null]);
   });
 
-  test("subscribes with a login that may not change the server, and says what to do", async () => {
+  test("subscribes with a login that may not change the server's settings", async () => {
     const config = ["user app on >pw ~* &* +@all -config", "notify-keyspace-events KA"];
     await using own = await RedisTestServer.start({ config });
     await using store = await open({ redisHost: own.address, redisUsername: "app", redisPassword: "pw" });
@@ -125,6 +125,16 @@ describe("configuration.redis", { timeout: 120_000 }, () => {
     await own.command("SET", "changes", "later");
     await changes.until("later");
     assert.deepEqual(changes.seen, ["meanwhile", "later"]);
+  });
+
+  test("stops and closes at once while the server is away", async () => {
+    await using own = await RedisTestServer.start();
+    const store = await open({ redisHost: own.address });
+    const [one] = [await values(store, "one"), await values(store, "two")];
+    await own.stop();
+    await one.stop();
+    await store.close();
+    await assert.rejects(store.get({ keys: ["one"], metadata: {} }, signal), /closing/);
   });
 
   test("looks at its keys again and again in a cluster", async () => {

@@ -7,7 +7,7 @@ import { messageOf } from "../../lib/kit/errors.ts";
 import type { DriverContext } from "../driver.ts";
 import { RedisConnection } from "../shared/redis.ts";
 import type { Unlisten } from "../shared/redis-engine.ts";
-import { isReplyError } from "../shared/redis-errors.ts";
+import { isConnectionError, isReplyError } from "../shared/redis-errors.ts";
 import { configurationDefaults, type RedisSettings, readRedisSettings } from "../shared/redis-settings.ts";
 import { channelOf, itemOf, keyOf, withNeededFlags } from "./redis/values.ts";
 import type {
@@ -24,6 +24,7 @@ const scanStepKeys = 1000;
 /** Values asked for at once. */
 const readBatchKeys = 500;
 const clusterPollMs = 2000;
+const setAgainMs = 1000;
 
 export function create(context: DriverContext): ConfigurationStore {
   const settings = readRedisSettings(context.properties, configurationDefaults);
@@ -41,6 +42,7 @@ class RedisConfiguration implements ConfigurationStore {
   /** Hears keyspace events; made with the first subscription. */
   #ears: Promise<RedisConnection> | null = null;
   #poll: Timer | null = null;
+  #setAgain: Timer | null = null;
 
   constructor(context: DriverContext, settings: RedisSettings) {
     this.#context = context;
@@ -54,6 +56,7 @@ class RedisConfiguration implements ConfigurationStore {
 
   async close(): Promise<void> {
     this.#poll?.cancel();
+    this.#setAgain?.cancel();
     await Promise.all([...this.#watches].map((watch) => watch.stop()));
     this.#closing.abort(new Error("the configuration store is closing"));
     const ears = await this.#ears?.catch(() => null);
@@ -76,7 +79,7 @@ class RedisConfiguration implements ConfigurationStore {
     const read = (some: readonly string[], abort: AbortSignal) => this.#read(some, abort);
     const watch = new Watch({ keys, handler, read, unlisten, clock, log });
     try {
-      if (this.#open().listens) await this.#listen(watch, keys, unlistens);
+      if (this.#open().listens) await this.#listen(watch, keys, unlistens, signal);
       else this.#pollLater();
       await watch.start(signal);
     } catch (error) {
@@ -92,7 +95,7 @@ class RedisConfiguration implements ConfigurationStore {
     };
   }
 
-  async #listen(watch: Watch, keys: readonly string[], unlistens: Unlisten[]): Promise<void> {
+  async #listen(watch: Watch, keys: readonly string[], unlistens: Unlisten[], signal: AbortSignal): Promise<void> {
     const ears = await this.#openEars();
     const { database } = this.#settings;
     const channels =
@@ -100,7 +103,7 @@ class RedisConfiguration implements ConfigurationStore {
         ? [{ name: channelOf("*", database), pattern: true }]
         : keys.map((key) => ({ name: channelOf(key, database), pattern: false }));
     const heard = (channel: string) => watch.touch(keyOf(channel, database));
-    await Promise.all(channels.map(async (channel) => unlistens.push(await ears.listen(channel, heard))));
+    await Promise.all(channels.map(async (channel) => unlistens.push(await ears.listen(channel, heard, signal))));
   }
 
   #openEars(): Promise<RedisConnection> {
@@ -132,10 +135,16 @@ class RedisConfiguration implements ConfigurationStore {
       if (flags !== null) await this.#open().send(null, ["CONFIG", "SET", "notify-keyspace-events", flags], signal);
     } catch (error) {
       if (signal.aborted) return;
+      if (isConnectionError(error)) this.#setAgain ??= this.#context.clock.after(setAgainMs, () => void this.#setOnceMore());
       this.#context.log.warn(
         `updates may be missed: the server's notify-keyspace-events cannot be set (${messageOf(error)}); set it to Kg$xe on the server`,
       );
     }
+  }
+
+  #setOnceMore(): Promise<void> {
+    this.#setAgain = null;
+    return this.#lookAgain();
   }
 
   #pollLater(): void {

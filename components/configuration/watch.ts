@@ -60,7 +60,8 @@ export class Watch implements ConfigurationSubscription {
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the subscription is stopped"));
-    await this.#options.unlisten().catch((error: unknown) => {
+    // Not waited for: without a connection that would be as long as the outage, and what is still heard is no longer told.
+    this.#options.unlisten().catch((error: unknown) => {
       this.#options.log.debug(`the store was not told that a subscription ended: ${messageOf(error)}`);
     });
     await this.#telling;

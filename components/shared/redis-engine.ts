@@ -121,7 +121,7 @@ function sentinelEngine(settings: RedisSettings, events: EngineEvents): Engine {
     connect: () => sentinel.connect(),
     send: (_key, args) => sentinel.sendCommand(false, args as RedisArgument[]),
     masters: async () => [send],
-    listen: (target, listener) => listenOn(sentinel, target, listener),
+    listen: (target, listener) => listenOn(sentinel as Listenable, target, listener),
     destroy: () => void sentinel.destroy().catch(events.onError),
     single: false,
   };

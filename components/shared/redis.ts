@@ -103,9 +103,21 @@ export class RedisConnection {
   }
 
   /** Calls `listener` with the channel of each message that is published there, again after outages. On a connection that does nothing else. */
-  listen(target: Channel, listener: (channel: string) => void): Promise<Unlisten> {
+  async listen(target: Channel, listener: (channel: string) => void, signal: AbortSignal): Promise<Unlisten> {
     assert(this.#engine.listen !== null, "a cluster has no channel for everything");
-    return this.#engine.listen(target, listener);
+    const listening = this.#engine.listen(target, listener);
+    try {
+      return (await this.#attempt(() => listening, signal, 0)) as Unlisten;
+    } catch (error) {
+      // It may still come about, when nobody wants it any more.
+      listening
+        .then(
+          (end) => end(),
+          () => {},
+        )
+        .catch(() => {});
+      throw error;
+    }
   }
 
   /** True when all commands of this connection are executed in the order in which they were sent. */
