@@ -3,7 +3,7 @@
 import type { FlagRow } from "../lib/kit/flags.ts";
 
 /** "now", or what brings the effect: the flag is accepted and checked until then. */
-export type Effect = "now" | "issue 5 (Kubernetes)" | "issue 6 (core blocks, whole)" | "issue 7 (bindings)" | Later;
+export type Effect = "now" | "issue 6 (core blocks, whole)" | "issue 7 (bindings)" | Later;
 type Later = "the actors issue" | "the scheduler issue" | "the observability issue" | "never";
 
 export type DaprdFlag = FlagRow & { readonly effect: Effect };
@@ -109,7 +109,7 @@ export const daprdFlags: readonly DaprdFlag[] = Object.freeze([
     help: "Configuration file, or in Kubernetes the name of a Configuration; files may be repeated and are merged in order",
     effect: "now",
   },
-  { name: "control-plane-address", kind: "string", default: "", help: "Address of the operator", effect: "issue 5 (Kubernetes)" },
+  { name: "control-plane-address", kind: "string", default: "", help: "Address of the operator", effect: "now" },
   {
     name: "sentry-address",
     kind: "string",
@@ -196,7 +196,7 @@ export const daprdFlags: readonly DaprdFlag[] = Object.freeze([
     kind: "bool",
     default: false,
     help: "Leave out the secret store named kubernetes",
-    effect: "issue 5 (Kubernetes)",
+    effect: "now",
   },
   {
     name: "enable-app-health-check",
@@ -255,7 +255,7 @@ export const daprdFlags: readonly DaprdFlag[] = Object.freeze([
     kind: "duration",
     default: 0,
     help: "How often resources are listed again in case an event was missed; 0 is 60s",
-    effect: "issue 6 (core blocks, whole)",
+    effect: "now",
   },
   {
     name: "app-binding-options-timeout",
@@ -338,7 +338,7 @@ export const daprdEnvironment: readonly EnvironmentRow[] = Object.freeze([
   {
     name: "DAPR_UNSAFE_SKIP_CONTAINER_UID_GID_CHECK",
     help: "`true` lets the sidecar run as root in Kubernetes",
-    effect: "issue 5 (Kubernetes)",
+    effect: "now",
   },
   { name: "DAPR_SCHEDULER_HOST_ADDRESS_DNS_A", help: "Used when --scheduler-host-address is not given", effect: "the scheduler issue" },
   {
