@@ -11,7 +11,7 @@ const known: Readonly<Record<string, string>> = {
   "sidecar/app/http-channel.ts": "the app on https, as in Dapr; sidecar/app/app.ts warns",
   "lib/kube/access.ts": "passes on what the kubeconfig of the user says",
   "components/shared/redis-engine.ts": "insecureSkipTLSVerify of the component, which redis-settings.ts warns of",
-  "bench/load/client.ts": "load for a sentry of the bench; who it is does not matter",
+  "bench/load/socket.ts": "load for a sentry of the bench; who it is does not matter",
 };
 const isTest = (file: string) => /\.test\.ts$|^test\/|test-[a-z]+\.ts$|-test-server\.ts$/.test(file);
 const notSimplyOn = /rejectUnauthorized(?!: true\b)|NODE_TLS_REJECT_UNAUTHORIZED/;

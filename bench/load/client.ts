@@ -1,9 +1,10 @@
 // Clients of the open loop, cheap enough to share a core with the app under test: HTTP/1.1 over a pool of plain sockets that
 // reads only what it must, gRPC over one node:http2 session.
 import { connect as connectHttp2 } from "node:http2";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { GrpcWork, HttpWork, Work } from "../works.ts";
 import type { Send } from "./open-loop.ts";
+import { loadSocket } from "./socket.ts";
 
 export interface LoadClient {
   readonly send: Send;
@@ -32,7 +33,7 @@ function httpClient(work: HttpWork, port: number): LoadClient {
   const idle: Socket[] = [];
   const all = new Set<Socket>();
   const open = () => {
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+    const socket = loadSocket(port, false);
     all.add(socket);
     return socket;
   };
@@ -56,7 +57,9 @@ function httpClient(work: HttpWork, port: number): LoadClient {
 }
 
 function grpcClient(work: GrpcWork, port: number): LoadClient {
-  const session = connectHttp2(`${work.tls ? "https" : "http"}://127.0.0.1:${port}`, { rejectUnauthorized: false });
+  const session = connectHttp2(`${work.tls ? "https" : "http"}://127.0.0.1:${port}`, {
+    createConnection: () => loadSocket(port, work.tls),
+  });
   session.on("error", () => {});
   const headers = { ":method": "POST", ":path": work.path, "content-type": "application/grpc", te: "trailers", ...work.metadata };
   const send = () =>
