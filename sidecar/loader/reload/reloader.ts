@@ -69,6 +69,8 @@ export class Reloader {
     const ending = this.#ending.signal;
     const { feed, failed } = this.#ports;
     await feed.watch((change) => this.#take(change), failed, AbortSignal.any([signal, ending]));
+    for (const kind of ["Component", "Subscription"]) this.#log.info(`Starting to watch ${kind} updates`);
+    for (const kind of Object.keys(this.#digests)) this.#log.info(`Starting to watch ${kind} updates for SIGHUP reload`);
     this.#ticking = this.#tick(ending);
   }
 
