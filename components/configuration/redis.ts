@@ -179,7 +179,7 @@ class RedisConfiguration implements ConfigurationStore {
 
   async #allKeys(signal: AbortSignal): Promise<readonly string[]> {
     const found = new Set<string>();
-    for (const master of await this.#open().masters()) {
+    for (const master of await this.#open().masters(signal)) {
       for (let cursor = "0"; ; ) {
         signal.throwIfAborted();
         const [next, keys] = (await master(["SCAN", cursor, "COUNT", String(scanStepKeys)])) as [Buffer, Buffer[]];

@@ -135,8 +135,10 @@ export class RedisConnection {
     return first.catch((error: unknown) => this.#again(error, key, args, signal, options));
   }
 
-  masters(): Promise<readonly Send[]> {
-    return this.#engine.masters();
+  /** A way to each master, for commands without a key; one attempt each. */
+  async masters(signal: AbortSignal): Promise<readonly Send[]> {
+    const masters = (await this.#attempt(() => this.#engine.masters(), signal, 0)) as readonly Send[];
+    return masters.map((send) => (args: RedisArguments) => this.#attempt(() => send(args), signal, 0));
   }
 
   /** Idempotent. Commands in flight are rejected. */

@@ -70,7 +70,7 @@ class RedisStore implements StateStore {
   async init(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#context;
     this.#connection = await RedisConnection.open(this.#settings, { clock, log }, signal);
-    const [master] = await this.#connection.masters();
+    const [master] = await this.#connection.masters(signal);
     const replication = String(await master?.(["INFO", "replication"]));
     this.#replicas = Number(/^connected_slaves:(\d+)/m.exec(replication)?.[1] ?? 0);
   }
@@ -159,7 +159,7 @@ class RedisStore implements StateStore {
     if (pattern === "") throw new Error("keys like pattern cannot be empty");
     const form = likePattern(pattern);
     const found = new Set<string>();
-    for (const master of await this.#open().masters()) {
+    for (const master of await this.#open().masters(signal)) {
       for (let cursor = "0"; ; ) {
         signal.throwIfAborted();
         const [next, keys] = (await master(["SCAN", cursor, "MATCH", likeGlob(pattern), "COUNT", String(scanStepKeys)])) as [
