@@ -12,7 +12,7 @@ import {
   StateConsistencyEnum,
 } from "@dapr/dapr";
 import { component } from "../build/resource.ts";
-import { type Daprd, daprd, foreignDaprd } from "../harness/daprd.ts";
+import { type Daprd, daprd } from "../harness/daprd.ts";
 import { Folder } from "../harness/folder.ts";
 import { reservePorts } from "../harness/ports.ts";
 
@@ -20,9 +20,6 @@ const protocols = [
   { name: "HTTP", protocol: CommunicationProtocolEnum.HTTP, appProtocol: "http" },
   { name: "gRPC", protocol: CommunicationProtocolEnum.GRPC, appProtocol: "grpc" },
 ] as const;
-
-/** Why the bulk test does not run; Dapr's own daprd has it. */
-const bulkPublish = foreignDaprd ? false : "bulk publish is not part of the walking skeleton";
 
 const logger = { level: LogLevel.Error };
 
@@ -169,7 +166,7 @@ for (const kind of protocols) {
       assert.deepEqual((await setup.untilEvents(before + 1)).slice(before), [{ id: 1 }]);
     });
 
-    test("pub/sub: a published bulk is delivered", { skip: bulkPublish }, async () => {
+    test("pub/sub: a published bulk is delivered", async () => {
       const before = setup.events.length;
       const bulk = await setup.client.pubsub.publishBulk("pubsub", "events", [{ id: 2 }, { id: 3 }]);
       assert.deepEqual(bulk.failedMessages, []);

@@ -122,13 +122,15 @@ describe("a bulk over HTTP", () => {
     let headers: unknown;
     const channel = httpApp([], (request, text) => {
       seen = text;
-      headers = [request.verb, request.contentType, request.headers["pubsubname"]?.[0], request.call];
+      const { pubsubname, traceparent } = request.headers;
+      headers = [request.verb, request.contentType, pubsubname?.[0], traceparent?.[0], request.call];
       return { status: 200, body: "{}" };
     });
     const { broker } = await stage(channel);
-    await broker.deliver(message('{"n":12345678901234567890}'));
-    assert.ok(seen.includes('"event":{"n":12345678901234567890}'));
-    assert.deepEqual(headers, ["POST", "application/json", "mypub", "event"]);
+    const traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    await broker.deliver(message({}), message(`{"n":12345678901234567890,"traceparent":"${traced}"}`));
+    assert.ok(seen.includes('"event":{"n":12345678901234567890,'));
+    assert.deepEqual(headers, ["POST", "application/json", "mypub", traced, "event"]);
   });
 
   it("gives every entry its own fate", async () => {

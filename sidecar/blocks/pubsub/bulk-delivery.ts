@@ -7,7 +7,7 @@ import type { BrokerMessage, BulkMessageHandler } from "../../../components/pubs
 import { rawPayload } from "../../../components/pubsub/request-metadata.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import { type CommonOptions, deadLetterTimeoutMs, prepare } from "./delivery.ts";
-import type { Event } from "./event.ts";
+import type { Event, Fields } from "./event.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
 
 export interface BulkEvent {
@@ -24,6 +24,11 @@ export interface BulkToApp {
   /** The payloads go as they are, not as events. */
   readonly raw: boolean;
   readonly entries: readonly BulkEvent[];
+}
+
+/** The fields that the request's trace is taken from: the last event's, for one request has but one. Raw payloads have none. */
+export function traceSource({ entries, raw }: BulkToApp): Fields {
+  return (raw ? undefined : entries.at(-1)?.event.fields) ?? {};
 }
 
 /**

@@ -13,11 +13,11 @@ import {
   TopicEventCERequestSchema,
 } from "../../../lib/proto/gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
-import { GrpcStatusError, newMetadata } from "../../../lib/wire/grpc/types.ts";
+import { type CallOptions, GrpcStatusError, newMetadata } from "../../../lib/wire/grpc/types.ts";
 import type { AppChannel } from "../../contract/ports.ts";
-import type { BulkEvent, BulkToApp } from "./bulk-delivery.ts";
+import { type BulkEvent, type BulkToApp, traceSource } from "./bulk-delivery.ts";
 import { bulkEventType } from "./deliver-bulk-http.ts";
-import { dataOf, extensionsOf } from "./deliver-grpc.ts";
+import { dataOf, extensionsOf, setTrace } from "./deliver-grpc.ts";
 import { stringField } from "./event.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
 
@@ -49,7 +49,10 @@ export async function deliverBulkGrpc(
     type: bulkEventType,
     path: bulk.path,
   });
-  const response = await call(app, request, log, signal);
+  const metadata = newMetadata();
+  if (/^[\x20-\x7e]*$/.test(bulk.pubsubName)) metadata["pubsubname"] = bulk.pubsubName;
+  setTrace(metadata, traceSource(bulk));
+  const response = await call(app, request, { metadata, signal }, log);
   for (const { entryId } of entries as { entryId: string }[]) if (response === null) found.set(entryId, "drop");
   for (const { entryId, status } of response?.statuses ?? []) {
     if (bulk.entries.some((entry) => entry.entryId === entryId)) found.set(entryId, outcomeOf(entryId, status, log));
@@ -62,12 +65,9 @@ export async function deliverBulkGrpc(
 async function call(
   app: GrpcApp,
   request: TopicEventBulkRequest,
+  options: CallOptions,
   log: Logger,
-  signal: AbortSignal,
 ): Promise<TopicEventBulkResponse | null> {
-  const metadata = newMetadata();
-  if (/^[\x20-\x7e]*$/.test(request.pubsubName)) metadata["pubsubname"] = request.pubsubName;
-  const options = { metadata, signal };
   const unimplemented = (error: unknown) => error instanceof GrpcStatusError && error.code === GrpcCode.UNIMPLEMENTED;
   try {
     return (await app.call(AppCallback.method.onBulkTopicEvent, request, options)).message;

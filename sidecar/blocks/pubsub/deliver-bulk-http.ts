@@ -4,9 +4,9 @@ import { randomUUID } from "node:crypto";
 import type { Logger } from "../../../lib/telemetry/log.ts";
 import { newHeaders } from "../../contract/invoke-headers.ts";
 import type { AppChannel } from "../../contract/ports.ts";
-import type { BulkEvent, BulkToApp } from "./bulk-delivery.ts";
+import { type BulkEvent, type BulkToApp, traceSource } from "./bulk-delivery.ts";
 import { base64, textOf } from "./cloud-event.ts";
-import { eventRequest, post, setPubSubName } from "./deliver-http.ts";
+import { eventRequest, post, setPubSubName, setTrace } from "./deliver-http.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
 
 export const bulkEventType = "com.dapr.event.sent.bulk";
@@ -21,6 +21,7 @@ export async function deliverBulkHttp(
 ): Promise<ReadonlyMap<string, Outcome | Error>> {
   const headers = newHeaders();
   setPubSubName(headers, bulk.pubsubName);
+  setTrace(headers, traceSource(bulk));
   const request = eventRequest(bulk.path, headers, "application/json", Buffer.from(envelope(bulk)));
   const { status, body } = await post(channel, request, maxBodyBytes, signal);
   if (status >= 200 && status <= 299) return outcomes(body, bulk, log);

@@ -111,12 +111,17 @@ function metadataOf(event: Event): Metadata {
     if (carried && !reserved.has(name)) metadata[name] = value;
   }
   if (printable.test(event.pubsubName)) metadata["pubsubname"] = event.pubsubName;
-  const traceparent = traceField(event.fields);
-  if (traceparent === undefined) return metadata;
-  const trace = parseTraceparent(traceparent, stringField(event.fields, "tracestate"));
+  setTrace(metadata, event.fields);
+  return metadata;
+}
+
+/** The event's trace; a malformed one as zeros. */
+export function setTrace(metadata: Metadata, fields: Fields): void {
+  const traceparent = traceField(fields);
+  if (traceparent === undefined) return;
+  const trace = parseTraceparent(traceparent, stringField(fields, "tracestate"));
   if (trace === null) metadata["traceparent"] = zeroTraceparent;
   else traceIntoMetadata(metadata, { ...trace, tracestate: printable.test(trace.tracestate) ? trace.tracestate : "" });
-  return metadata;
 }
 
 /** Throws a RetryError where the app does not take the event now. */

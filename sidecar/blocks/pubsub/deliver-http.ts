@@ -5,7 +5,7 @@ import { parseTraceparent } from "../../../lib/telemetry/trace-context.ts";
 import { httpName, newHeaders } from "../../contract/invoke-headers.ts";
 import type { AppChannel, AppRequest, HeaderLists } from "../../contract/ports.ts";
 import { readBody } from "../../contract/read-body.ts";
-import { type Event, stringField, traceField, zeroTraceparent } from "./event.ts";
+import { type Event, type Fields, stringField, traceField, zeroTraceparent } from "./event.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
 
 /** Characters of an app's answer that are quoted in a log line. */
@@ -84,13 +84,18 @@ function headersOf(event: Event): HeaderLists {
     headers[name] = [Buffer.from(value).toString("latin1")];
   }
   setPubSubName(headers, event.pubsubName);
-  const traceparent = traceField(event.fields);
-  if (traceparent === undefined) return headers;
-  const tracestate = stringField(event.fields, "tracestate");
+  setTrace(headers, event.fields);
+  return headers;
+}
+
+/** The event's trace; a malformed one as zeros. */
+export function setTrace(headers: Record<string, readonly string[]>, fields: Fields): void {
+  const traceparent = traceField(fields);
+  if (traceparent === undefined) return;
+  const tracestate = stringField(fields, "tracestate");
   const valid = parseTraceparent(traceparent, undefined) !== null;
   headers["traceparent"] = [valid ? traceparent : zeroTraceparent];
   if (valid && tracestate !== "" && /^[\x20-\x7e]+$/.test(tracestate)) headers["tracestate"] = [tracestate];
-  return headers;
 }
 
 export function setPubSubName(headers: Record<string, readonly string[]>, name: string): void {
