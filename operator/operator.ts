@@ -132,7 +132,10 @@ export class Operator {
     const methods = createOperatorMethods({ catalogue, renderer, pods: () => pods.values(), log, stop });
     const { listen } = this.#config;
     const server = await serveApi(methods, security.serverTls() as SecureServer, listen, log);
-    this.#undo.push(() => server.close());
+    this.#undo.push(() => {
+      catalogue.close();
+      return server.close();
+    });
     log.info(`Starting gRPC server on ${listen.host}:${listen.port}`);
   }
 

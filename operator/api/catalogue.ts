@@ -65,7 +65,7 @@ export class Catalogue {
     return this.#known(kind).get(caller.namespace, name);
   }
 
-  /** Changes that `wants` takes, from now until the signal aborts. */
+  /** Changes that `wants` takes, from now until the signal aborts or `close` is called. */
   async *follow(kind: Kind, caller: Caller, wants: (change: Change) => boolean, signal: AbortSignal): AsyncGenerator<Change> {
     const queue = new ChangeQueue();
     const stop = this.#informer(kind).subscribe((event) => {
@@ -80,6 +80,11 @@ export class Catalogue {
       stop();
       followers.delete(queue);
     }
+  }
+
+  /** Ends all that follow. */
+  close(): void {
+    for (const queues of this.#followers.values()) for (const queue of queues) queue.close();
   }
 
   /** How many streams follow a kind. */

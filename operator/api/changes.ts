@@ -33,6 +33,7 @@ export function mergeChanges(earlier: Change, later: Change): Change {
 export class ChangeQueue {
   readonly #waiting = new Map<string, Change>();
   #wake: (() => void) | null = null;
+  #isClosed = false;
 
   push(change: Change): void {
     const key = keyOf(change.object);
@@ -45,13 +46,16 @@ export class ChangeQueue {
     return this.#waiting.size;
   }
 
-  /** The next change, oldest resource first; waits for one. Null once the signal has aborted. */
+  /** No change comes any more; those that wait are not sent. */
+  close(): void {
+    this.#isClosed = true;
+    this.#wake?.();
+  }
+
+  /** The next change, oldest resource first; waits for one. Null once the signal has aborted, and after `close`. */
   async next(signal: AbortSignal): Promise<Change | null> {
-    while (this.#waiting.size === 0) {
-      if (signal.aborted) return null;
-      await this.#changed(signal);
-    }
-    if (signal.aborted) return null;
+    while (this.#waiting.size === 0 && !this.#isClosed && !signal.aborted) await this.#changed(signal);
+    if (this.#isClosed || signal.aborted) return null;
     const [[key, change]] = this.#waiting as unknown as [[string, Change]];
     this.#waiting.delete(key);
     return change;

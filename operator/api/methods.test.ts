@@ -56,6 +56,7 @@ async function serving(api: FakeKubeApi, pods: readonly KubeObject[] = []) {
       (find(method).handle(request, call(id, signal)) as AsyncIterable<Record<string, unknown>>)[Symbol.asyncIterator](),
     [Symbol.asyncDispose]: async () => {
       stop.abort(new Error("over"));
+      catalogue.close();
       await running;
       client.close();
     },

@@ -25,7 +25,7 @@ export interface MethodOptions {
   /** Of which `slimPod` keeps something. Throws UNAVAILABLE as long as they are not known. */
   readonly pods: () => Iterable<KubeObject>;
   readonly log: Logger;
-  /** Ends all streams. */
+  /** Aborted before the catalogue is closed, which ends all streams. */
   readonly stop: AbortSignal;
 }
 
@@ -107,8 +107,7 @@ function streaming({ catalogue, renderer, log, stop }: MethodOptions) {
     serverStreaming(desc, null, async function* (request, call): AsyncGenerator<MessageShape<O>> {
       const caller = callerIn((request as unknown as InNamespace).namespace, call);
       log.debug(`sidecar of ${caller.namespace}/${caller.appId} connected for updates of ${kinds[kind].resource.plural}`);
-      const signal = AbortSignal.any([call.signal, stop]);
-      for await (const { object, type } of catalogue.follow(kind, caller, wants(caller), signal)) {
+      for await (const { object, type } of catalogue.follow(kind, caller, wants(caller), call.signal)) {
         yield create(desc.output, event(await rendered(renderer, kind, object, type), eventTypes[type]));
       }
       if (stop.aborted) throw new GrpcStatusError(GrpcCode.UNAVAILABLE, "operator is shutting down");
