@@ -4,8 +4,11 @@ MACHINE := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 NODE := node_modules/node-linux-$(MACHINE)/bin/node
 export PATH := $(CURDIR)/node_modules/node-linux-$(MACHINE)/bin:$(CURDIR)/node_modules/@biomejs/cli-linux-$(MACHINE):$(CURDIR)/node_modules/.bin:$(PATH)
 
+# Scripts that start a Kubernetes cluster on this machine; empty where there are none.
+export OUTRIGGER_CLUSTER ?= $(abspath $(wildcard ../shared/cluster))
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check build image deps bench interop format proto unit integration clean
+.PHONY: help run test check build image e2e deps bench interop format proto unit integration clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -21,6 +24,7 @@ check: $(NODE) ## the fast gate: format, lint, layers, tidy, generated code, typ
 	@node tools/check-layers.ts
 	@node tools/check-tidy.ts
 	@node tools/gen-proto.ts --check
+	@node tools/gen-crds.ts --check
 	@tsc -p .
 	@$(MAKE) --no-print-directory unit
 
@@ -28,7 +32,10 @@ unit: $(NODE)
 	@node --test --test-reporter=dot 'lib/**/*.test.ts' 'components/**/*.test.ts' 'sidecar/**/*.test.ts' 'sentry/**/*.test.ts' 'operator/**/*.test.ts' 'injector/**/*.test.ts' 'images/**/*.test.ts' 'cli/**/*.test.ts' 'bench/**/*.test.ts' 'tools/**/*.test.ts'
 
 integration: build
-	@node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'
+	@sh test/with-control-plane.sh node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'
+
+e2e: build ## install, use and remove Outrigger on a real cluster (KUBECONFIG, or the scripts of OUTRIGGER_CLUSTER)
+	@node --test --test-concurrency=1 --test-timeout=900000 'e2e/**/*.test.ts'
 
 interop: build ## let Go's x509 and TLS judge our certificates and handshakes (says NOT RUN where go is missing)
 	@node --test --test-timeout=120000 tools/interop/interop.ts
@@ -47,6 +54,9 @@ format: $(NODE) ## format and fix what can be fixed
 
 proto: $(NODE) ## regenerate lib/proto/gen
 	@node tools/gen-proto.ts
+
+e2e: build ## the suites on a real cluster: that of KUBECONFIG, or one that the scripts of OUTRIGGER_CLUSTER start
+	@node --test --test-timeout=600000 'e2e/**/*.test.ts'
 
 image: build ## write the image as an archive, build/outrigger-image.tar (no Docker needed)
 	@node tools/build-image.ts
