@@ -34,9 +34,6 @@ unit: $(NODE)
 integration: build
 	@sh test/with-control-plane.sh node --test --test-concurrency=2 --test-timeout=120000 'test/**/*.test.ts'
 
-e2e: build ## install, use and remove Outrigger on a real cluster (KUBECONFIG, or the scripts of OUTRIGGER_CLUSTER)
-	@node --test --test-concurrency=1 --test-timeout=900000 'e2e/**/*.test.ts'
-
 interop: build ## let Go's x509 and TLS judge our certificates and handshakes (says NOT RUN where go is missing)
 	@node --test --test-timeout=120000 tools/interop/interop.ts
 
