@@ -20,7 +20,7 @@ const routes = {
     received.push(JSON.parse(body).data.order);
     return {};
   },
-  "/received": () => received,
+  "/received": () => ({ received }),
   "/save": (url) => ask(`/state/${url.searchParams.get("store")}`, [{ key: "k", value: url.searchParams.get("value") }]),
   "/load": (url) => ask(`/state/${url.searchParams.get("store")}/k`),
   "/secret": (url) => ask(`/secrets/kubernetes/${url.searchParams.get("name")}`),

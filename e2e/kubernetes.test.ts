@@ -146,11 +146,8 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
   step("an app publishes to another across pods", async () => {
     await apply(cluster, [component(shop, "pubsub", "pubsub.redis")]);
     await until("a publish", 20_000, async () => (await viaSidecar(cluster, shop, "front", "/publish?order=1")).status === 204 || null);
-    await until(
-      "its delivery",
-      20_000,
-      async () => ((await get(cluster, shop, "inventory", "/received")) as unknown as string[]).includes("1") || null,
-    );
+    const received = async () => arrayOf(at(await get(cluster, shop, "inventory", "/received"), "received"));
+    await until("its delivery", 20_000, async () => (await received()).includes("1") || null);
   });
 
   step("no app reads a Secret that nobody gave it", async () => {

@@ -56,6 +56,7 @@ export const layers: Readonly<Record<string, number>> = {
   bench: 13,
   examples: 13,
   images: 13,
+  e2e: 14,
   tools: 14,
 };
 

@@ -1,7 +1,9 @@
 // `outrigger init -k`: installs the control plane, or brings it to this version, with the chart that comes with the CLI.
+import { kubeResources } from "../../lib/kube/resource.ts";
 import { type Command, type Surroundings, statusLine } from "../console.ts";
 import { type FlagSpec, type Flags, flagsHelp, parseFlags, UsageError } from "../flags.ts";
-import { controlPlaneFlag, controlPlaneNamespace, helpFlag, kubeconfigFlag, kubernetesFlag } from "../kube/cluster.ts";
+import { controlPlaneFlag, controlPlaneNamespace, helpFlag, kubeconfigFlag, kubernetesFlag, withCluster } from "../kube/cluster.ts";
+import { crdNames } from "../kube/crds.ts";
 import { defaultRelease, findHelm, helmEnvironment, releaseFlag, runHelm } from "../kube/helm.ts";
 
 const flags: readonly FlagSpec[] = [
@@ -59,13 +61,23 @@ async function run(args: readonly string[], around: Surroundings): Promise<numbe
     return 0;
   }
   const namespace = given.string("namespace") ?? controlPlaneNamespace;
-  const code = await runHelm(findHelm(around.env), command, helmEnvironment(given, around.env));
+  const helm = findHelm(around.env);
+  const skip = (await hasDefinitions(given, around)) ? ["--skip-crds"] : [];
+  const code = await runHelm(helm, [...command, ...skip], helmEnvironment(given, around.env));
   const [mark, text] =
     code === 0
       ? (["done", `The control plane is installed in ${namespace}. Is all well? outrigger check -k -n ${namespace}`] as const)
       : (["fail", `helm failed with exit code ${code}. What is wrong? outrigger check -k -n ${namespace}`] as const);
   around.error(statusLine(mark, text, around.isTerminal));
   return code;
+}
+
+/** Then they are the operator's, and Helm 4, which would apply those of the chart over them, in conflict with it. */
+function hasDefinitions(given: Flags, around: Surroundings): Promise<boolean> {
+  return withCluster(given, around, async ({ client, signal }) => {
+    const found = await client.get(kubeResources.customResourceDefinitions, null, crdNames[0] as string, signal);
+    return found !== null;
+  });
 }
 
 /** What helm is called with. Throws UsageError for an incomplete certificate authority. */

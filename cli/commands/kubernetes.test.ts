@@ -185,6 +185,13 @@ test("init -k asks helm to install the chart that comes with the CLI", async () 
   assert.match(desk.error, /outrigger check -k -n mesh/);
 });
 
+test("init -k leaves definitions that are there to the operator", async () => {
+  await using desk = await Desk.open();
+  desk.api.put(kubeResources.customResourceDefinitions, { metadata: { name: "components.dapr.io", namespace: "" } });
+  assert.equal(await desk.run(initCommand, "-k"), 0);
+  assert.equal(desk.asked?.at(-1), "--skip-crds");
+});
+
 test("init -k fails as helm fails, and says where to look", async () => {
   await using desk = await Desk.open();
   assert.equal(await desk.run(initCommand, "-k", { HELM_EXIT: "3" }), 3);

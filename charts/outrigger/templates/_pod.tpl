@@ -136,6 +136,10 @@ securityContext:
 - name: dapr-trust-bundle
   configMap:
     name: dapr-trust-bundle
+    # Named, the file must be there: the kubelet tries again within seconds until sentry has made it. An empty folder that
+    # it has mounted it looks at again after a minute only.
+    items:
+      - { key: {{ .Values.global.issuerFilenames.ca | default "ca.crt" }}, path: ca.crt }
 {{- if .Values.global.mtls.mountSentryVolume }}
 - name: dapr-identity-token
   projected:
