@@ -12,7 +12,8 @@ import { createSecretsBlock, warnUnknownScopes } from "./blocks/secrets/block.ts
 import { createShutdownBlock, type ShutdownPorts } from "./blocks/shutdown/shutdown.ts";
 import { createStateBlock } from "./blocks/state/block.ts";
 import { capabilitiesOf } from "./capabilities.ts";
-import type { ExternalEndpoints, Identity, Mesh } from "./contract/ports.ts";
+import type { Identity, Mesh } from "./contract/ports.ts";
+import type { LiveEndpoints } from "./live-endpoints.ts";
 import type { ComponentLoader } from "./loader/component-loader.ts";
 import type { Resources } from "./loader/load-resources.ts";
 import type { Workshop } from "./parts.ts";
@@ -29,7 +30,7 @@ export interface BlockParts {
   readonly identity: Identity;
   readonly mesh: Mesh;
   readonly resilience: Resilience;
-  readonly endpoints: ExternalEndpoints;
+  readonly endpoints: LiveEndpoints;
   readonly readiness: Readiness;
   readonly outbound: Readiness;
   readonly shutdown: ShutdownPorts;
@@ -65,7 +66,7 @@ export function makeBlocks({ config, around }: Workshop, parts: BlockParts) {
       components: () =>
         loader.running().map(({ name, type, version, driver }) => ({ name, type, version, capabilities: capabilitiesOf(type, driver) })),
       subscriptions: () => pubsub.subscriptions.list(),
-      httpEndpoints: () => resources.httpEndpoints.map(({ name }) => name),
+      httpEndpoints: () => parts.endpoints.names(),
       resiliencies: () => resources.resiliencies.map(({ name }) => name),
     }),
     createShutdownBlock(parts.shutdown),

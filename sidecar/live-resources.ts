@@ -2,6 +2,7 @@
 import { messageOf } from "../lib/kit/errors.ts";
 import { type Component, defaultInitTimeoutMs } from "../lib/resources/component.ts";
 import type { Configuration } from "../lib/resources/configuration.ts";
+import type { LiveEndpoints } from "./live-endpoints.ts";
 import type { ComponentLoader } from "./loader/component-loader.ts";
 import { diskFiles } from "./loader/disk-files.ts";
 import type { Resources } from "./loader/load-resources.ts";
@@ -92,6 +93,7 @@ export interface ReloadParts {
   readonly resources: Resources;
   readonly loader: ComponentLoader;
   readonly refreshSubscriptions: () => Promise<void>;
+  readonly endpoints: LiveEndpoints;
   /** Rejects with what would keep a new start from succeeding. */
   readonly checkRestart: () => Promise<unknown>;
   readonly restart: () => void;
@@ -105,7 +107,7 @@ export interface RunningReload {
 
 export async function makeReload({ config, around, onClose }: Workshop, parts: ReloadParts): Promise<RunningReload> {
   const { clock, log } = around;
-  const { loader, origin, resources, refreshSubscriptions, failed } = parts;
+  const { endpoints, loader, origin, resources, refreshSubscriptions, failed } = parts;
   const reloadLog = log.scope("dapr.runtime.hotreload");
   const reloader = new Reloader({
     feed: origin.feed,
@@ -113,6 +115,7 @@ export async function makeReload({ config, around, onClose }: Workshop, parts: R
     initial: { ...resources, configurations: [...resources.configurations, ...(await origin.configurations())] },
     builtIn: config.mode === "kubernetes" && config.kubernetesSecretStore ? [builtInSecretStore] : [],
     refreshSubscriptions,
+    replaceEndpoints: (list, signal) => endpoints.replace(list, signal),
     restart() {
       // A setting edited to nonsense must not end a sidecar that works.
       parts

@@ -13,13 +13,13 @@ import type { SecureConnect } from "../lib/wire/secure.ts";
 import { createAuthorize } from "./access-control/authorize.ts";
 import { compileAccessControl, ineffectiveOperations } from "./access-control/compile.ts";
 import { createApp, grpcDialTimeoutMs, type RunningApp } from "./app/app.ts";
-import { createEndpoints, type Endpoint, type RunningEndpoints } from "./app/endpoints.ts";
 import { keyPrefixProblem } from "./blocks/state/key-prefix.ts";
 import type { Authorize } from "./contract/authorize.ts";
 import type { Identity } from "./contract/ports.ts";
 import { type InternalServer, reserveInternalServer } from "./edge/grpc-api.ts";
 import { stablePort } from "./internal-port.ts";
 import { advertisedHost, internalAddress } from "./listen-addresses.ts";
+import { LiveEndpoints } from "./live-endpoints.ts";
 import { ComponentLoader } from "./loader/component-loader.ts";
 import { diskFiles } from "./loader/disk-files.ts";
 import { loadConfiguration } from "./loader/load-configuration.ts";
@@ -184,18 +184,12 @@ export async function startEndpoints(
   loader: ComponentLoader,
   resources: Resources,
   signal: AbortSignal,
-): Promise<RunningEndpoints> {
+): Promise<LiveEndpoints> {
   const { config, around } = workshop;
-  const endpoints: Endpoint[] = [];
-  for (const { name, baseUrl, ...resource } of resources.httpEndpoints) {
-    const resolved = await loader.resolve({ ...resource, name, kind: "HTTPEndpoint", pairs: resource.headers }, signal);
-    if (resolved.kind === "resolved") {
-      endpoints.push({ name, baseUrl, headers: resolved.pairs.map(([header, value]) => ({ name: header, value })) });
-    } else around.log.warn(`HTTPEndpoint ${name} is left out: its secret store ${resolved.store} is not loaded`);
-  }
-  const running = createEndpoints(endpoints, config.readBufferBytes);
-  workshop.onClose("HTTP endpoints", () => running.close());
-  return running;
+  const endpoints = new LiveEndpoints({ loader, maxHeaderBytes: config.readBufferBytes, log: around.log });
+  workshop.onClose("HTTP endpoints", () => endpoints.close());
+  await endpoints.replace(resources.httpEndpoints, signal);
+  return endpoints;
 }
 
 export function makeApp(workshop: Workshop): RunningApp {

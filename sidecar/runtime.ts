@@ -128,6 +128,7 @@ class SidecarRuntime implements Runtime {
       origin,
       resources,
       loader,
+      endpoints,
       refreshSubscriptions: () => sidecar.subscriptions.refresh(),
       checkRestart: () => readConfiguration(workshop, origin.configuration, signal),
       restart: () => this.#ended.resolve("reload"),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Component, parseComponent } from "../../../lib/resources/component.ts";
+import type { HttpEndpoint } from "../../../lib/resources/http-endpoint.ts";
 import type { Subscription } from "../../../lib/resources/subscription.ts";
 import { plainValue } from "../../../lib/resources/yaml.ts";
 import { ComponentLoader } from "../component-loader.ts";
@@ -50,6 +51,7 @@ async function scene(
     initial: { subscriptions: [], httpEndpoints: [], resiliencies: [], configurations: [{ name: "c" }] },
     builtIn: ["kubernetes"],
     refreshSubscriptions: async () => void notes.push("refresh"),
+    replaceEndpoints: async (endpoints) => void notes.push(`endpoints ${endpoints.map(({ name }) => name).join()}`),
     restart: (reason) => notes.push(reason),
     failed: (error) => notes.push(`failed: ${(error as Error).message}`),
     intervalMs: 60_000,
@@ -192,6 +194,17 @@ test("subscriptions change by name, a changed one goes last; the same is left al
   assert.deepEqual([topics(), notes], [["2", "3", "new"], ["refresh"]]);
   await say({ kind: "Subscription", type: "DELETED", name: "s", resource: subscription("s", "3") });
   assert.deepEqual(topics(), ["2", "new"]);
+  await reloader.stop();
+});
+
+test("HTTPEndpoints are replaced as a whole, when one of them has changed", async () => {
+  const { notes, say, reloader } = await scene([]);
+  const endpoint = (name: string, baseUrl: string) => ({ name, baseUrl }) as HttpEndpoint;
+  await say({ HTTPEndpoint: [endpoint("a", "http://a"), endpoint("b", "http://b")], complete: true });
+  await say({ kind: "HTTPEndpoint", type: "UPDATED", name: "a", resource: endpoint("a", "http://a") });
+  await say({ kind: "HTTPEndpoint", type: "UPDATED", name: "a", resource: endpoint("a", "http://other") });
+  await say({ HTTPEndpoint: [endpoint("a", "http://other")], complete: true });
+  assert.deepEqual(notes, ["endpoints a", "endpoints a,b", "endpoints b,a", "endpoints a"]);
   await reloader.stop();
 });
 

@@ -4,6 +4,7 @@
 import { type Clock, sleep } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import { type Component, componentLogName } from "../../../lib/resources/component.ts";
+import type { HttpEndpoint } from "../../../lib/resources/http-endpoint.ts";
 import type { Subscription } from "../../../lib/resources/subscription.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
 import type { ComponentLoader } from "../component-loader.ts";
@@ -23,6 +24,8 @@ export interface ReloaderPorts {
   readonly builtIn: readonly string[];
   /** Brings the subscriptions of the app up to date with `subscriptions()` and the components. */
   readonly refreshSubscriptions: () => Promise<void>;
+  /** Opens these HTTPEndpoints in the place of all others. */
+  readonly replaceEndpoints: (endpoints: readonly HttpEndpoint[], signal: AbortSignal) => Promise<void>;
   /** A resource changed that is read at the start only. `reason` is logged already. */
   readonly restart: (reason: string) => void;
   /** A component failed whose failure ends the sidecar. */
@@ -33,13 +36,14 @@ export interface ReloaderPorts {
   readonly log: Logger;
 }
 
-type RestartKind = "Configuration" | "HTTPEndpoint" | "Resiliency";
+type RestartKind = "Configuration" | "Resiliency";
 
 export class Reloader {
   readonly #ports: ReloaderPorts;
   readonly #log: Logger;
   readonly #queue = new ChangeQueue();
   readonly #subscriptions = new Map<string, Subscription>();
+  readonly #endpoints = new Map<string, HttpEndpoint>();
   readonly #digests: { readonly [K in RestartKind]: Map<string, string> };
   readonly #ending = new AbortController();
   #skipped: Component | null = null;
@@ -52,9 +56,9 @@ export class Reloader {
     const { initial } = ports;
     for (const subscription of initial.subscriptions)
       this.#subscriptions.set(freeName(this.#subscriptions, subscription.name), subscription);
+    for (const endpoint of initial.httpEndpoints) this.#endpoints.set(endpoint.name, endpoint);
     this.#digests = {
       Configuration: digests(initial.configurations),
-      HTTPEndpoint: digests(initial.httpEndpoints),
       Resiliency: digests(initial.resiliencies),
     };
   }
@@ -69,7 +73,7 @@ export class Reloader {
     const ending = this.#ending.signal;
     const { feed, failed } = this.#ports;
     await feed.watch((change) => this.#take(change), failed, AbortSignal.any([signal, ending]));
-    for (const kind of ["Component", "Subscription"]) this.#log.info(`Starting to watch ${kind} updates`);
+    for (const kind of ["Component", "Subscription", "HTTPEndpoint"]) this.#log.info(`Starting to watch ${kind} updates`);
     for (const kind of Object.keys(this.#digests)) this.#log.info(`Starting to watch ${kind} updates for SIGHUP reload`);
     this.#ticking = this.#tick(ending);
   }
@@ -108,7 +112,7 @@ export class Reloader {
     this.#log.debug(`Received ${change.kind} event ${change.type}: ${change.name}`);
     try {
       if (change.kind === "Component") await this.#makeComponent(change);
-      else if (change.kind === "Subscription") await this.#makeSubscription(change);
+      else if (change.kind === "Subscription" || change.kind === "HTTPEndpoint") await this.#makeListed(change);
       else this.#makeRestart(change);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
@@ -144,23 +148,26 @@ export class Reloader {
     }
   }
 
-  async #makeSubscription({ type, name, resource }: Change & { readonly kind: "Subscription" }): Promise<void> {
-    const old = this.#subscriptions.get(name);
+  /** Subscriptions and HTTPEndpoints: lists that are applied as a whole, and leave alone what is the same. */
+  async #makeListed(change: Change & { readonly kind: "Subscription" | "HTTPEndpoint" }): Promise<void> {
+    const { kind, type, name, resource } = change;
+    const list: Map<string, Subscription | HttpEndpoint> = kind === "Subscription" ? this.#subscriptions : this.#endpoints;
+    const old = list.get(name);
     if (type === "DELETED") {
-      if (!this.#subscriptions.delete(name)) return;
+      if (!list.delete(name)) return;
     } else {
       if (old !== undefined && fingerprintOf(old) === fingerprintOf(resource)) {
-        this.#log.debug(`Subscription update skipped: no changes detected: ${name}`);
-        return;
+        return this.#log.debug(`${kind} update skipped: no changes detected: ${name}`);
       }
-      if (old !== undefined) this.#log.info(`Closing existing Subscription to reload: ${name}`);
-      this.#log.info(`Adding Subscription for processing: ${name}`);
+      if (old !== undefined) this.#log.info(`Closing existing ${kind} to reload: ${name}`);
+      this.#log.info(`Adding ${kind} for processing: ${name}`);
       // A changed one goes last, as in Dapr.
-      this.#subscriptions.delete(name);
-      this.#subscriptions.set(name, resource);
+      list.delete(name);
+      list.set(name, resource);
     }
-    await this.#ports.refreshSubscriptions();
-    if (type !== "DELETED") this.#log.info(`Subscription updated: ${name}`);
+    if (kind === "Subscription") await this.#ports.refreshSubscriptions();
+    else await this.#ports.replaceEndpoints([...this.#endpoints.values()], this.#ending.signal);
+    this.#log.info(`${kind} ${type === "DELETED" ? "removed" : "updated"}: ${name}`);
   }
 
   #makeRestart(change: Change & { readonly kind: RestartKind }): void {
@@ -179,8 +186,8 @@ export class Reloader {
     const components = new Map(loader.statuses().map(({ name }) => [name, anyContent] as const));
     for (const name of builtIn) components.delete(name);
     if (this.#skipped !== null) components.set(this.#skipped.name, anyContent);
-    const subscriptions = new Map([...this.#subscriptions].map(([key, subscription]) => [key, fingerprintOf(subscription)] as const));
-    return { ...this.#digests, Component: components, Subscription: subscriptions };
+    const listed = { Subscription: contents(this.#subscriptions), HTTPEndpoint: contents(this.#endpoints) };
+    return { ...this.#digests, ...listed, Component: components };
   }
 
   async #tick(signal: AbortSignal): Promise<void> {
@@ -199,4 +206,8 @@ export class Reloader {
 
 function digests(resources: readonly { readonly name: string }[]): Map<string, string> {
   return new Map(resources.map((resource) => [resource.name, fingerprintOf(resource)]));
+}
+
+function contents(resources: ReadonlyMap<string, object>): Map<string, string> {
+  return new Map([...resources].map(([name, resource]) => [name, fingerprintOf(resource)]));
 }

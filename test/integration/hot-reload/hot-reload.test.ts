@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { app } from "../../harness/app.ts";
 import { type Daprd, daprd } from "../../harness/daprd.ts";
 import { Folder } from "../../harness/folder.ts";
 
@@ -72,10 +73,29 @@ test("a changed Configuration is in force at once; one that cannot be read chang
   await sidecar.eventually("the new one is in force", async () => (await features()).includes("Two"));
 });
 
+test("HTTPEndpoints change in place: the sidecar is not started anew", { timeout: 60_000 }, async () => {
+  using folder = new Folder("resources");
+  await using one = await app({ http: { "*": () => ({ body: "one" }) } });
+  await using two = await app({ http: { "*": () => ({ body: "two" }) } });
+  const endpoint = ({ port }: { port: number }) =>
+    `apiVersion: dapr.io/v1alpha1\nkind: HTTPEndpoint\nmetadata: {name: e}\nspec: {baseUrl: "http://127.0.0.1:${port}"}\n`;
+  write(folder, "store.yaml", component("store", "state.in-memory"));
+  write(folder, "e.yaml", endpoint(one));
+  await using sidecar = await daprd({ resourcesPath: folder.path });
+  await sidecar.post("/v1.0/state/store", [{ key: "k", value: 1 }]);
+  const answer = async () => (await sidecar.fetch("/v1.0/invoke/e/method/x")).text();
+  assert.equal(await answer(), "one");
+  write(folder, "e.yaml", endpoint(two));
+  await sidecar.eventually("the other answers", async () => (await answer()) === "two");
+  rmSync(join(folder.path, "e.yaml"));
+  await sidecar.eventually("none answers", async () => (await sidecar.fetch("/v1.0/invoke/e/method/x")).status !== 200);
+  assert.equal(await (await sidecar.fetch("/v1.0/state/store/k")).json(), 1);
+});
+
 test("a signal in the middle of a reload ends the sidecar, once", { timeout: 60_000 }, async () => {
   using folder = new Folder("resources");
   await using sidecar = await daprd({ resourcesPath: folder.path });
-  write(folder, "r.yaml", "apiVersion: dapr.io/v1alpha1\nkind: HTTPEndpoint\nmetadata: {name: e}\nspec: {baseUrl: http://127.0.0.1:1}\n");
+  write(folder, "r.yaml", "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: e}\nspec: {policies: {timeouts: {t: 5s}}}\n");
   await sidecar.eventually("the reload begins", () => has(sidecar.lines, "Dapr is shutting down"));
   sidecar.program.signal("SIGTERM");
   assert.equal((await sidecar.program.exited()).code, 0);
