@@ -65,7 +65,7 @@ export class ResiliencyMetrics {
           this.reset();
           for (const target of targets.values()) {
             for (const { policy, status, count } of countsOf(target).values()) {
-              this.inc({ ...labelsOf(appId, target.labels), policy, status }, count);
+              this.inc(labelsOf(appId, target.labels, policy, status), count);
             }
           }
         },
@@ -90,8 +90,9 @@ export class ResiliencyMetrics {
         this.reset();
         for (const { breakerMode, labels } of targets.values()) {
           if (breakerMode === "") continue;
-          const common = { ...labelsOf(appId, labels), policy: "circuitbreaker" };
-          for (const status of breakerModes) this.set({ ...common, status }, status === breakerMode ? 1 : 0);
+          for (const status of breakerModes) {
+            this.set(labelsOf(appId, labels, "circuitbreaker", status), status === breakerMode ? 1 : 0);
+          }
         }
       },
     });
@@ -100,8 +101,9 @@ export class ResiliencyMetrics {
 
 type Counts = Map<string, { readonly policy: PolicyType; readonly status: string; count: number }>;
 
-function labelsOf(appId: string, { name, namespace, flow, target }: Labels) {
-  return { app_id: appId, flow_direction: flow, name, namespace, target };
+/** In the order in which Dapr writes them. */
+function labelsOf(appId: string, { name, namespace, flow, target }: Labels, policy: PolicyType, status: string) {
+  return { app_id: appId, flow_direction: flow, name, namespace, policy, status, target };
 }
 
 class TargetCounts {
