@@ -1,7 +1,8 @@
-// The official gRPC client of JavaScript against a sidecar: unary calls by generated method, typed.
+// The official gRPC client of JavaScript against a sidecar: unary calls and streams by generated method, typed.
 import {
   create,
   type DescMessage,
+  type DescMethodBiDiStreaming,
   type DescMethodUnary,
   fromBinary,
   type MessageInitShape,
@@ -40,6 +41,17 @@ export class GrpcClient implements Disposable {
         (error, message) => (error ? reject(error) : resolve(message as MessageShape<O>)),
       );
     });
+  }
+
+  /** A stream of both directions, without a deadline. */
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+  ): grpc.ClientDuplexStream<MessageShape<I>, MessageShape<O>> {
+    return this.#client.makeBidiStreamRequest(
+      `/${method.parent.typeName}/${method.name}`,
+      (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+      (bytes) => fromBinary(method.output, bytes),
+    );
   }
 
   [Symbol.dispose](): void {

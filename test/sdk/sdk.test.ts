@@ -63,6 +63,8 @@ class Setup {
     });
     const setup = new Setup(folder, sidecar, new DaprClient(clientOptions), server);
     await server.pubsub.subscribe("pubsub", "events", (event: Record<string, unknown>) => setup.#heard(event));
+    const several = { maxMessagesCount: 10, maxAwaitDurationMs: 20 };
+    await server.pubsub.subscribeBulk("pubsub", "bulks", (event: Record<string, unknown>) => setup.#heard(event), several);
     await server.invoker.listen("echo", async (call: { body?: string; query?: string }) => ({ got: call.body ?? null }), {
       method: HttpMethod.POST,
     });
@@ -172,6 +174,14 @@ for (const kind of protocols) {
       assert.deepEqual(bulk.failedMessages, []);
       const ids = (await setup.untilEvents(before + 2)).slice(before).map((event) => event.id);
       assert.deepEqual(ids.toSorted(), [2, 3]);
+    });
+
+    test("pub/sub: a bulk subscription gets what is published", async () => {
+      const before = setup.events.length;
+      const bulk = await setup.client.pubsub.publishBulk("pubsub", "bulks", [{ id: 4 }, { id: 5 }]);
+      assert.deepEqual(bulk.failedMessages, []);
+      const ids = (await setup.untilEvents(before + 2)).slice(before).map((event) => event.id);
+      assert.deepEqual(ids.toSorted(), [4, 5]);
     });
 
     test("pub/sub: publishing to an unknown component is an error", async () => {
