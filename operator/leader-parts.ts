@@ -51,7 +51,7 @@ interface Part {
 }
 
 function partsOf({ config, client, bundle, pods, recorder, metrics, clock, log }: LeaderPartsOptions): readonly Part[] {
-  const { namespace, watchNamespace, services, watchdog, webhook, applyCrds } = config;
+  const { namespace, watchNamespace, services, webhook, applyCrds } = config;
   const parts: Part[] = [];
   if (applyCrds || webhook !== null) {
     const crdLog = log.scope("dapr.operator.crds");
@@ -66,10 +66,23 @@ function partsOf({ config, client, bundle, pods, recorder, metrics, clock, log }
     const controller = () => new ServicesController({ client, resources, namespace: watchNamespace, recorder, metrics, clock, log: scope });
     parts.push({ name: "Services", run: (signal) => controller().run(signal) });
   }
-  if (watchdog === null) log.info("Dapr Watchdog is not enabled");
+  if (config.watchdog === null) log.info("Dapr Watchdog is not enabled");
   else {
-    const options = { client, pods: () => pods.values(), controlPlaneNamespace: namespace, ...watchdog, recorder, metrics, clock, log };
-    parts.push({ name: "watchdog", run: (signal) => new Watchdog(options).run(signal) });
+    const options = {
+      client,
+      pods: () => pods.values(),
+      controlPlaneNamespace: namespace,
+      ...config.watchdog,
+      recorder,
+      metrics,
+      clock,
+      log,
+    };
+    const watchdog = async (signal: AbortSignal): Promise<void> => {
+      await Promise.race([pods.synced(), untilAborted(signal)]);
+      await new Watchdog(options).run(signal);
+    };
+    parts.push({ name: "watchdog", run: watchdog });
   }
   return parts;
 }

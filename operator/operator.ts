@@ -13,11 +13,12 @@ import { createMetricsHttpServer } from "../lib/telemetry/metrics-server.ts";
 import { createOperatorMetrics, type OperatorMetrics } from "../lib/telemetry/operator-metrics.ts";
 import { createListener } from "../lib/wire/listener.ts";
 import type { SecureServer } from "../lib/wire/secure.ts";
-import { Catalogue, kinds } from "./api/catalogue.ts";
+import { Catalogue, kindOf, kinds } from "./api/catalogue.ts";
 import { createOperatorMethods } from "./api/methods.ts";
 import { Renderer } from "./api/render.ts";
 import type { SecretReference } from "./api/secret-references.ts";
 import { serveApi } from "./api/server.ts";
+import { UnresolvedResources } from "./api/unresolved.ts";
 import type { Endpoint, Environment, OperatorConfig } from "./config.ts";
 import { type ControlPlaneSettings, loadControlPlaneSettings } from "./control-plane-settings.ts";
 import { runLeaderParts } from "./leader-parts.ts";
@@ -128,7 +129,15 @@ export class Operator {
   async #serveSidecars(client: KubeClient, security: Security, catalogue: Catalogue, pods: Pods, recorder: EventRecorder): Promise<void> {
     const log = this.#around.log.scope("dapr.operator.api");
     const stop = this.#stop.signal;
-    const renderer = new Renderer(client, this.#unresolved(recorder, log), stop);
+    const waiting = new UnresolvedResources();
+    const report = this.#unresolved(recorder, log);
+    const unresolved: typeof report = (object, reference, cause) => {
+      waiting.add(object);
+      report(object, reference, cause);
+    };
+    const { clock } = this.#around;
+    const renderer = new Renderer({ client, unresolved, stop, clock });
+    this.#background(waiting.run({ catalogue, renderer, clock, log }, stop));
     const methods = createOperatorMethods({ catalogue, renderer, pods: () => pods.values(), log, stop });
     const { listen } = this.#config;
     const server = await serveApi(methods, security.serverTls() as SecureServer, listen, log);
@@ -153,8 +162,8 @@ export class Operator {
       this.#metrics.secretUnresolved();
       const { namespace = "", name = "" } = object.metadata;
       log.warn(`${object.kind ?? "resource"} ${namespace}/${name}: ${reference.what} has no value: ${cause}`);
-      const kind = Object.values(kinds).find(({ resource }) => resource.kind === object.kind);
-      if (kind !== undefined) recorder.record(kind.resource, object, "Warning", "SecretUnresolved", `${reference.what}: ${cause}`);
+      const kind = kindOf(object);
+      if (kind !== null) recorder.record(kinds[kind].resource, object, "Warning", "SecretUnresolved", `${reference.what}: ${cause}`);
     };
   }
 

@@ -4,6 +4,7 @@ import type { Clock } from "../../lib/kit/clock.ts";
 import { GrpcCode } from "../../lib/kit/errors.ts";
 import type { KubeClient } from "../../lib/kube/client.ts";
 import { Informer } from "../../lib/kube/informer.ts";
+import type { MirrorEvent } from "../../lib/kube/mirror.ts";
 import type { KubeObject } from "../../lib/kube/object.ts";
 import { daprResources } from "../../lib/kube/resource.ts";
 import type { Logger } from "../../lib/telemetry/log.ts";
@@ -24,6 +25,10 @@ export const kinds = Object.freeze({
 
 export type Kind = keyof typeof kinds;
 
+export function kindOf(object: KubeObject): Kind | null {
+  return (Object.keys(kinds) as Kind[]).find((kind) => kinds[kind].resource.kind === object.kind) ?? null;
+}
+
 export interface CatalogueOptions {
   readonly client: KubeClient;
   /** Null: all. */
@@ -33,9 +38,11 @@ export interface CatalogueOptions {
   readonly log: Logger;
 }
 
+type Follower = (event: MirrorEvent) => void;
+
 export class Catalogue {
   readonly #informers: ReadonlyMap<Kind, Informer>;
-  readonly #followers = new Map<Kind, Set<ChangeQueue>>();
+  readonly #followers = new Map<Kind, Map<ChangeQueue, Follower>>();
 
   constructor({ client, namespace, relistMs, clock, log }: CatalogueOptions) {
     const make = (kind: Kind): readonly [Kind, Informer] => {
@@ -68,12 +75,13 @@ export class Catalogue {
   /** Changes that `wants` takes, from now until the signal aborts or `close` is called. */
   async *follow(kind: Kind, caller: Caller, wants: (change: Change) => boolean, signal: AbortSignal): AsyncGenerator<Change> {
     const queue = new ChangeQueue();
-    const stop = this.#informer(kind).subscribe((event) => {
+    const tell: Follower = (event) => {
       const change = changeFor(caller, event);
       if (change !== null && wants(change)) queue.push(change);
-    });
-    const followers = this.#followers.get(kind) ?? new Set();
-    this.#followers.set(kind, followers.add(queue));
+    };
+    const stop = this.#informer(kind).subscribe(tell);
+    const followers = this.#followers.get(kind) ?? new Map<ChangeQueue, Follower>();
+    this.#followers.set(kind, followers.set(queue, tell));
     try {
       for (let change = await queue.next(signal); change !== null; change = await queue.next(signal)) yield change;
     } finally {
@@ -82,9 +90,19 @@ export class Catalogue {
     }
   }
 
+  /** As it stands now, for nobody in particular; null: it is gone. */
+  current(kind: Kind, namespace: string, name: string): KubeObject | null {
+    return this.#informer(kind).get(namespace, name);
+  }
+
+  /** As if it had changed. */
+  tellAgain(kind: Kind, object: KubeObject): void {
+    for (const tell of this.#followers.get(kind)?.values() ?? []) tell({ type: "updated", object, old: object });
+  }
+
   /** Ends all that follow. */
   close(): void {
-    for (const queues of this.#followers.values()) for (const queue of queues) queue.close();
+    for (const queues of this.#followers.values()) for (const queue of queues.keys()) queue.close();
   }
 
   /** How many streams follow a kind. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "../../lib/kit/clock.ts";
 import { GrpcCode } from "../../lib/kit/errors.ts";
+import { FakeClock } from "../../lib/kit/fake-clock.ts";
 import { FakeKubeApi } from "../../lib/kube/fake-api.ts";
 import type { KubeObject } from "../../lib/kube/object.ts";
 import { daprResources, kubeResources } from "../../lib/kube/resource.ts";
@@ -12,6 +13,7 @@ import { slimPod } from "./assigned-configuration.ts";
 import { Catalogue } from "./catalogue.ts";
 import { createOperatorMethods } from "./methods.ts";
 import { Renderer } from "./render.ts";
+import { UnresolvedResources } from "./unresolved.ts";
 
 const { components, configurations, httpEndpoints, resiliencies } = daprResources;
 
@@ -21,7 +23,7 @@ interface Asked {
 }
 
 /** An operator's API on `api`, and how an app asks it. */
-async function serving(api: FakeKubeApi, pods: readonly KubeObject[] = []) {
+async function serving(api: FakeKubeApi, pods: readonly KubeObject[] = [], clock = new FakeClock()) {
   const client = api.client();
   const stop = new AbortController();
   const log = silentLogger;
@@ -29,11 +31,13 @@ async function serving(api: FakeKubeApi, pods: readonly KubeObject[] = []) {
   const running = catalogue.run(stop.signal);
   await catalogue.synced();
   const unresolved: string[] = [];
-  const renderer = new Renderer(
-    client,
-    (object, { what }, cause) => unresolved.push(`${object.metadata.name} ${what}: ${cause}`),
-    stop.signal,
-  );
+  const waiting = new UnresolvedResources();
+  const report = (object: KubeObject, { what }: { readonly what: string }, cause: string) => {
+    waiting.add(object);
+    unresolved.push(`${object.metadata.name} ${what}: ${cause}`);
+  };
+  const renderer = new Renderer({ client, unresolved: report, stop: stop.signal, clock });
+  const looking = waiting.run({ catalogue, renderer, clock, log }, stop.signal);
   const kept = pods.map(slimPod).filter((pod) => pod !== null);
   const methods = createOperatorMethods({ catalogue, renderer, pods: () => kept, log, stop: stop.signal });
   const find = (name: string) => methods.find(({ desc }) => desc.name === name) as { handle(request: unknown, call: GrpcCall): unknown };
@@ -57,7 +61,7 @@ async function serving(api: FakeKubeApi, pods: readonly KubeObject[] = []) {
     [Symbol.asyncDispose]: async () => {
       stop.abort(new Error("over"));
       catalogue.close();
-      await running;
+      await Promise.all([running, looking]);
       client.close();
     },
   };
@@ -172,6 +176,26 @@ test("an API server that fails to answer for a secret is no missing secret: the 
   await using server = await serving(api);
   api.fail("GET", /secrets/, 500, 10);
   await assert.rejects(server.ask(shop, "ListComponents", { namespace: "a" }), refused(GrpcCode.UNAVAILABLE));
+});
+
+test("a component whose secret comes later is told of again, with it", async () => {
+  await using api = await FakeKubeApi.start();
+  const clock = new FakeClock();
+  await using server = await serving(api, [], clock);
+  const stream = server.follow(shop, "ComponentUpdate", { namespace: "a" });
+  const first = stream.next();
+  await until(() => server.catalogue.followers("components") === 1);
+  api.put(components, secretComponent);
+  const values = ({ value }: IteratorResult<Record<string, unknown>>) =>
+    (json(value["component"])["spec"] as { metadata: { value?: string }[] }).metadata.map((pair) => pair.value ?? "-");
+  assert.deepEqual(values(await first), ["-", "-", "plain"]);
+  const second = stream.next();
+  const data = { k: "azE=", s: "czI=" };
+  api.put(kubeResources.secrets, { metadata: { namespace: "a", name: "s" }, data });
+  await clock.untilWaiting(1);
+  await clock.advance(5_000);
+  assert.deepEqual(values(await second), ["azE=", "czI=", "plain"]);
+  await stream.return?.();
 });
 
 test("a stream tells what comes into the caller's scope, changes there and leaves it", async () => {

@@ -117,8 +117,8 @@ function streaming({ catalogue, renderer, log, stop }: MethodOptions) {
 /** A secret that cannot be read just now ends the stream: the sidecar comes again and lists. */
 function rendered(renderer: Renderer, kind: Kind, object: KubeObject, type: Change["type"]): Promise<Buffer> {
   // What is gone needs no secrets, and may have none any more.
-  if (type === "deleted") return Promise.resolve(Buffer.from(JSON.stringify(object)));
-  return renderer.renderOnce(object, kinds[kind].secrets).catch(unavailable);
+  if (type === "deleted") return Promise.resolve(renderer.renderPlain(object));
+  return renderer.renderChange(object, kinds[kind].secrets).catch(unavailable);
 }
 
 function unavailable(error: unknown): never {
