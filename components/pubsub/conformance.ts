@@ -13,6 +13,11 @@ export interface PubSubConformance {
   /** Members of one group share its messages. */
   readonly competes: boolean;
   readonly wildcards: boolean;
+  /**
+   * What becomes of messages that a subscription has but its handler has not, when it stops: the broker has them again, or, where
+   * nobody could keep them, they are handed over before `stop()` resolves, one after the other.
+   */
+  readonly drainsBy: "giving back" | "handing over";
 }
 
 const signal = new AbortController().signal;
@@ -23,6 +28,8 @@ export function pubSubConformance(name: string, subject: PubSubConformance): voi
     failureCases(subject);
     groupCases(subject);
     durabilityCases(subject);
+    drainCases(subject);
+    bulkCases(subject);
   });
 }
 
@@ -168,6 +175,94 @@ function durabilityCases(subject: PubSubConformance): void {
     await driver.publish("wild", text("not me"));
     await driver.publish("wilder", text("me"));
     assert.deepEqual(await inbox.texts(1), ["me"]);
+  });
+}
+
+/** The order of a drain: fetching ends, what is in flight finishes, its outcome is stored, `stop()` resolves. */
+function drainCases(subject: PubSubConformance): void {
+  it("stop() resolves when what was handled is acknowledged: nobody gets it again", { skip: !subject.durable }, async () => {
+    await using driver = await opened(subject, "acknowledged");
+    const gate = Promise.withResolvers<void>();
+    const inbox = new Inbox();
+    const subscription = await driver.subscribe("acknowledged", inbox, () => gate.promise);
+    await driver.publish("acknowledged", text("handled"));
+    await inbox.next();
+    const stopping = subscription.stop();
+    gate.resolve();
+    await stopping;
+    await using next = await opened(subject, "acknowledged");
+    const second = new Inbox();
+    await next.subscribe("acknowledged", second);
+    await next.publish("acknowledged", text("new"));
+    assert.deepEqual(await second.texts(1), ["new"]);
+  });
+
+  it("what is refused while the subscription stops is there for the next at once", { skip: !subject.durable }, async () => {
+    await using driver = await opened(subject, "refused");
+    const gate = Promise.withResolvers<void>();
+    const inbox = new Inbox();
+    const subscription = await driver.subscribe("refused", inbox, () => gate.promise);
+    await driver.publish("refused", text("refused"));
+    await inbox.next();
+    const stopping = subscription.stop();
+    gate.reject(new Error("refused on purpose"));
+    await stopping;
+    const second = new Inbox();
+    await driver.subscribe("refused", second);
+    assert.deepEqual(await second.texts(1), ["refused"]);
+  });
+
+  it("what it cannot give back is handed over in order before stop() resolves", { skip: subject.drainsBy !== "handing over" }, async () => {
+    await using driver = await opened(subject, "handed");
+    const gate = Promise.withResolvers<void>();
+    const inbox = new Inbox();
+    const subscription = await driver.subscribe("handed", inbox, () => gate.promise);
+    for (const one of ["1", "2", "3"]) await driver.publish("handed", text(one));
+    await inbox.next();
+    const stopping = subscription.stop();
+    await driver.publish("handed", text("too late"));
+    gate.resolve();
+    await stopping;
+    assert.deepEqual(inbox.seen, ["1", "2", "3"]);
+  });
+}
+
+function bulkCases(subject: PubSubConformance): void {
+  it("takes several messages at once, in order, each with its metadata", async () => {
+    const driver = await subject.open("bulk");
+    const inbox = new Inbox();
+    const handler = async (message: BrokerMessage) => inbox.put(message);
+    const subscription = await driver.subscribe({ topic: "bulk", metadata: {} }, handler, signal);
+    const entries = ["1", "2", "3"].map((id) => ({ entryId: id, data: text(id), contentType: "", metadata: { n: id } }));
+    // Without the capability the block publishes one by one, which the other cases show.
+    assert.deepEqual((await driver.bulkPublish?.({ topic: "bulk", entries, metadata: {} }, signal)) ?? [], []);
+    if (driver.bulkPublish === undefined) for (const entry of entries) await driver.publish({ ...entry, topic: "bulk" }, signal);
+    const messages = [await inbox.next(), await inbox.next(), await inbox.next()];
+    assert.deepEqual(
+      messages.map((message) => [textOf(message), message.metadata["n"]]),
+      [
+        ["1", "1"],
+        ["2", "2"],
+        ["3", "3"],
+      ],
+    );
+    await subscription.stop();
+    await driver.close();
+  });
+
+  it("hands a gathering handler as many as it gathers", { skip: subject.drainsBy !== "giving back" }, async () => {
+    const driver = await subject.open("gather");
+    const gathered = Promise.withResolvers<void>();
+    let handed = 0;
+    const handler = () => {
+      if (++handed === 50) gathered.resolve();
+      return gathered.promise;
+    };
+    const subscription = await driver.subscribe({ topic: "gather", metadata: {}, gathers: 50 }, handler, signal);
+    for (let n = 0; n < 50; n++) await driver.publish({ topic: "gather", data: text("x"), contentType: "", metadata: {} }, signal);
+    await gathered.promise;
+    await subscription.stop();
+    await driver.close();
   });
 }
 

@@ -34,6 +34,7 @@ pubSubConformance("pubsub.in-memory", {
   durable: false,
   competes: false,
   wildcards: true,
+  drainsBy: "handing over",
 });
 
 describe("pubsub.in-memory", () => {

@@ -38,7 +38,7 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
-pubSubConformance("pubsub.redis", { open, redelivers: true, durable: true, competes: true, wildcards: false });
+pubSubConformance("pubsub.redis", { open, redelivers: true, durable: true, competes: true, wildcards: false, drainsBy: "giving back" });
 
 describe("pubsub.redis", { timeout: 120_000 }, () => {
   it("writes entries that a Go sidecar reads, and reads any that have data", async () => {

@@ -58,6 +58,7 @@ pubSubConformance("pubsub.sqlite", {
   durable: true,
   competes: true,
   wildcards: false,
+  drainsBy: "giving back",
 });
 pubSubConformance("pubsub.sqlite in memory", {
   open: (group) => open(":memory:", group),
@@ -65,6 +66,7 @@ pubSubConformance("pubsub.sqlite in memory", {
   durable: false,
   competes: false,
   wildcards: false,
+  drainsBy: "giving back",
 });
 
 describe("pubsub.sqlite", { timeout: 60_000 }, () => {
