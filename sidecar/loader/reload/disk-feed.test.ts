@@ -85,7 +85,13 @@ test("a file that cannot be understood makes the listing incomplete, and is comp
       [0, false],
     ],
   );
-  assert.equal(on.lines.filter((line) => line.startsWith("warning") && line.includes("/r/a.yaml")).length, 1);
+  const complaints = () => on.lines.filter((line) => line.startsWith("warning") && line.includes("/r/a.yaml")).length;
+  assert.equal(complaints(), 1);
+  on.files["/r/a.yaml"] = component("a");
+  await on.touch("/r", "a.yaml");
+  on.files["/r/a.yaml"] = "kind: [";
+  await on.touch("/r", "a.yaml");
+  assert.equal(complaints(), 2);
 });
 
 test("a name that is used twice ends the sidecar, as in Dapr; a directory that is gone is said and waited for", async () => {

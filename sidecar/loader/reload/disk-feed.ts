@@ -1,5 +1,5 @@
 // Resources in directories, watched. Whatever happens in one leads to a new listing of all, a moment later: editors, copies
-// and mounted ConfigMaps all write in several steps. What was said about a file once is not said again with each listing.
+// and mounted ConfigMaps all write in several steps. What is said about a file is not said again with each listing.
 import { type FSWatcher, watch } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Clock, Timer } from "../../../lib/kit/clock.ts";
@@ -27,13 +27,15 @@ export class DiskFeed implements ResourceFeed {
   readonly #options: DiskFeedOptions;
   readonly #log: Logger;
   readonly #source: ResourceSource;
+  readonly #complaints: Complaints;
   #pending: Timer | null = null;
   #listing: Promise<void> = Promise.resolve();
 
   constructor(options: DiskFeedOptions) {
     this.#options = options;
     this.#log = options.log.scope("dapr.runtime.hotreload.loader.disk");
-    this.#source = { ...options, log: sayOnce(options.log) };
+    this.#complaints = new Complaints(options.log);
+    this.#source = { ...options, log: this.#complaints.log };
   }
 
   /** The resources at the start. Rejects with LoadError. */
@@ -42,6 +44,7 @@ export class DiskFeed implements ResourceFeed {
   }
 
   async list(signal: AbortSignal): Promise<Listing> {
+    this.#complaints.begin();
     const resources = await loadResources(this.#source, signal);
     return {
       Component: resources.components,
@@ -108,25 +111,34 @@ export function watchDirectory(
   }
 }
 
-/** Says each warning once: a file that is wrong stays wrong with every listing. */
-function sayOnce(log: Logger): Logger {
-  const said = new Set<string>();
-  const wrap = (inner: Logger): Logger => ({
-    ...inner,
-    level: inner.level,
-    debug: (message, fields) => inner.debug(message, fields),
-    info: (message, fields) => inner.info(message, fields),
-    error: (message, fields) => inner.error(message, fields),
-    fatal: (message, fields) => inner.fatal(message, fields),
-    warn(message, fields) {
-      if (said.has(message)) return inner.debug(message, fields);
-      if (said.size >= saidMax) said.clear();
-      said.add(message);
-      inner.warn(message, fields);
-    },
-    scope: (name) => wrap(inner.scope(name)),
-  });
-  return wrap(log);
-}
+/** A log in which a warning that the last listing gave as well is a debug line: a file that is wrong stays wrong. */
+class Complaints {
+  readonly log: Logger;
+  #last: ReadonlySet<string> = new Set();
+  #now = new Set<string>();
 
-const saidMax = 1_000;
+  constructor(log: Logger) {
+    this.log = this.#wrap(log);
+  }
+
+  /** A listing begins. */
+  begin(): void {
+    this.#last = this.#now;
+    this.#now = new Set();
+  }
+
+  #wrap(inner: Logger): Logger {
+    return {
+      level: inner.level,
+      debug: (message, fields) => inner.debug(message, fields),
+      info: (message, fields) => inner.info(message, fields),
+      error: (message, fields) => inner.error(message, fields),
+      fatal: (message, fields) => inner.fatal(message, fields),
+      warn: (message, fields) => {
+        this.#now.add(message);
+        inner[this.#last.has(message) ? "debug" : "warn"](message, fields);
+      },
+      scope: (name) => this.#wrap(inner.scope(name)),
+    };
+  }
+}
