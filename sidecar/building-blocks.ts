@@ -45,6 +45,7 @@ export function makeBlocks({ config, around }: Workshop, parts: BlockParts) {
     identity,
     components: loader.table("pubsub"),
     policies,
+    retries: parts.resilience.builtIn("DaprBuiltInInitializationRetries"),
     app: app.app,
     declared: parts.declared,
     isNamespaced: (component) => loader.isNamespaced(component),

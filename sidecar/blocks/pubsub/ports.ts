@@ -2,12 +2,14 @@
 import type { PubSub } from "../../../components/pubsub/broker.ts";
 import type { Clock } from "../../../lib/kit/clock.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
-import type { App, ComponentTable, Identity, Policies } from "../../contract/ports.ts";
+import type { App, ComponentTable, Identity, Policies, RetryRunner } from "../../contract/ports.ts";
 
 export interface PubSubPorts {
   readonly identity: Pick<Identity, "appId" | "namespace">;
   readonly components: ComponentTable<PubSub>;
   readonly policies: Pick<Policies, "outbound" | "inbound">;
+  /** DaprBuiltInInitializationRetries, for the question what the app subscribes to. */
+  readonly retries: RetryRunner;
   readonly app: Pick<App, "channel">;
   /** Subscription resources in load order, whatever their scopes. Asked at every start. */
   readonly declared: () => readonly DeclaredSubscription[];

@@ -5,7 +5,6 @@
 //  2. A subscription that cannot start keeps no other from starting.
 //  3. refresh() leaves a subscription alone whose definition and component are the same as before.
 import type { PubSub } from "../../../components/pubsub/broker.ts";
-import { sleep } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
 import type { AppChannel, Loaded } from "../../contract/ports.ts";
@@ -16,9 +15,6 @@ import type { Publisher } from "./publisher.ts";
 import { appReceiver } from "./receiver.ts";
 import type { Streams } from "./streams.ts";
 import { mergeSubscriptions, type Subscription } from "./subscription.ts";
-
-/** Dapr's initialization retries: three more tries of the question, milliseconds before each. */
-const askAgainAfterMs = [500, 750, 1000];
 
 /** One run from start() to stop(). */
 interface Run {
@@ -148,17 +144,10 @@ export class SubscriptionManager implements Subscriptions {
     }
   }
 
-  async #ask(channel: AppChannel, signal: AbortSignal): Promise<readonly Subscription[]> {
-    const { clock, identity, maxBodyBytes } = this.#ports;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await askApp(channel, identity.appId, this.#log, maxBodyBytes, signal);
-      } catch (error) {
-        const delayMs = askAgainAfterMs[attempt];
-        if (delayMs === undefined || signal.aborted) throw error;
-        await sleep(clock, delayMs, signal);
-      }
-    }
+  #ask(channel: AppChannel, signal: AbortSignal): Promise<readonly Subscription[]> {
+    const { identity, maxBodyBytes, retries } = this.#ports;
+    const ask = () => askApp(channel, identity.appId, this.#log, maxBodyBytes, signal);
+    return retries(ask, () => !signal.aborted, signal);
   }
 
   #announce(subscriptions: readonly Subscription[]): void {

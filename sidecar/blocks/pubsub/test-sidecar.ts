@@ -3,7 +3,7 @@ import { create as createMessage } from "@bufbuild/protobuf";
 import { Properties } from "../../../components/metadata.ts";
 import type { PubSub } from "../../../components/pubsub/broker.ts";
 import { create } from "../../../components/pubsub/memory.ts";
-import { type Clock, systemClock } from "../../../lib/kit/clock.ts";
+import { type Clock, sleep, systemClock } from "../../../lib/kit/clock.ts";
 import {
   ListTopicSubscriptionsResponseSchema,
   type TopicEventRequest,
@@ -13,7 +13,7 @@ import {
 import type { LogLevel } from "../../../lib/telemetry/log.ts";
 import { type Logger, silentLogger } from "../../../lib/telemetry/log.ts";
 import { type Metadata, newMetadata } from "../../../lib/wire/grpc/types.ts";
-import type { AppChannel, AppRequest, Loaded } from "../../contract/ports.ts";
+import type { AppChannel, AppRequest, Loaded, RetryRunner } from "../../contract/ports.ts";
 import { createPubSubBlock, type PubSubBlock } from "./block.ts";
 import type { DeclaredSubscription, PubSubPorts } from "./ports.ts";
 
@@ -112,6 +112,7 @@ export function testSidecar(options: SidecarOptions = {}): TestSidecar {
     identity: { appId: "myapp", namespace: "ns" },
     components,
     policies: { outbound: () => null, inbound: () => null, ...options.policies },
+    retries: threeMore(clock),
     app: { channel: options.channel ?? null },
     declared: () => options.declared ?? [],
     isNamespaced: (name) => options.namespaced?.includes(name) ?? false,
@@ -122,6 +123,20 @@ export function testSidecar(options: SidecarOptions = {}): TestSidecar {
     log,
   };
   return { block: createPubSubBlock(ports), lines, components, driver: (name) => (components.get(name) as Loaded<PubSub>).driver };
+}
+
+/** Three more tries, after 500, 750 and 1000 ms. */
+function threeMore(clock: Clock): RetryRunner {
+  return async (operation, isTransient, signal) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await operation(attempt);
+      } catch (error) {
+        if (attempt > 3 || !isTransient(error, attempt)) throw error;
+        await sleep(clock, 250 + 250 * attempt, signal);
+      }
+    }
+  };
 }
 
 export function declare(topic: string, more: Partial<DeclaredSubscription> = {}): DeclaredSubscription {
