@@ -11,7 +11,7 @@ import { appLevels, componentLevels, type Direction, defaultNames } from "./defa
 import { createPolicy } from "./policy.ts";
 import type { PolicyCounters, ResiliencyPorts } from "./ports.ts";
 import { Recent } from "./recent.ts";
-import { withRetries } from "./retry.ts";
+import { type RetryHooks, withRetries } from "./retry.ts";
 
 export interface Resilience {
   readonly policies: Policies;
@@ -41,23 +41,23 @@ const noPolicies: Policies = Object.freeze({ outbound: () => null, inbound: () =
 function builtInRunner({ retries }: Catalog, name: BuiltInName, { clock, chance, log }: ResiliencyPorts): RetryRunner {
   const plan = retries.get(name);
   if (plan === undefined) throw new Error(`there is no built-in policy ${name}`);
-  return (operation, isTransient, signal) =>
-    withRetries(
-      plan,
-      {
-        clock,
-        chance,
-        isFinal: (failure, attempt) => !isTransient(failure, attempt),
-        onRetry(failure, delayMs, first) {
-          if (!first) return;
-          log.warn(`Error processing operation ${name}. Retrying in ${formatDuration(delayMs)}…`);
-          log.debug(`Error for operation ${name} was: ${messageOf(failure)}`);
-        },
-        onRecovered: (attempts) => log.info(`Recovered processing operation ${name} after ${attempts} attempts`),
-      },
-      operation,
-      signal,
-    );
+  const onRetry: RetryHooks["onRetry"] = (failure, delayMs, first) => {
+    if (!first) return;
+    log.warn(`Error processing operation ${name}. Retrying in ${formatDuration(delayMs)}…`);
+    log.debug(`Error for operation ${name} was: ${messageOf(failure)}`);
+  };
+  const onRecovered: RetryHooks["onRecovered"] = (attempts) =>
+    log.info(`Recovered processing operation ${name} after ${attempts} attempts`);
+  return async (operation, isTransient, signal) => {
+    try {
+      return await operation(1);
+    } catch (failure) {
+      // Every call between sidecars comes by here: what trying again needs is made when it is needed.
+      const isFinal: RetryHooks["isFinal"] = (error, attempt) => !isTransient(error, attempt);
+      const again = (attempt: number) => (attempt === 1 ? Promise.reject(failure) : operation(attempt));
+      return withRetries(plan, { clock, chance, isFinal, onRetry, onRecovered }, again, signal);
+    }
+  };
 }
 
 type Components = Map<ComponentKind, Map<string, Policy | null>>;
