@@ -14,7 +14,8 @@ export function createHttpApiLog(log: Logger, settings: ApiLogSettings): HttpApi
   const info = log.scope("dapr.runtime.http-info");
   return (request, route, status, size, startedMs) => {
     if (route === null || (route.healthCheck && settings.omitHealthChecks)) return;
-    const method = settings.obfuscateUrls ? route.name : `${request.method} ${decoded(request.path)}`;
+    const path = decoded(request.path);
+    const method = settings.obfuscateUrls ? obfuscated(route.name, path) : `${request.method} ${path}`;
     const agent = request.headers["user-agent"];
     info.info("HTTP API Called", {
       code: status,
@@ -24,6 +25,12 @@ export function createHttpApiLog(log: Logger, settings: ApiLogSettings): HttpApi
       ...(agent ? { useragent: agent } : {}),
     });
   };
+}
+
+/** What was called, without what it was called with; an invocation names the app as well. */
+function obfuscated(name: string, path: string): string {
+  const appId = name === "InvokeService" ? /^\/v1\.0\/invoke\/(.+?)\/method\//.exec(path)?.[1] : undefined;
+  return appId === undefined ? name : `${name}/${appId}`;
 }
 
 function decoded(path: string): string {
