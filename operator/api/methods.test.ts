@@ -154,6 +154,9 @@ test("secrets that a component refers to come with it, from its own namespace an
 
 test("a secret that is missing, forbidden or no name at all fails its component alone, and is reported", async () => {
   await using api = await FakeKubeApi.start();
+  // Of that name, but somebody else's.
+  for (const namespace of ["b", "a-b"])
+    api.put(kubeResources.secrets, { metadata: { namespace, name: "s" }, data: { k: "azE=", s: "czI=" } });
   api.put(components, secretComponent);
   api.put(components, component("odd", { spec: { metadata: [{ name: "p", secretKeyRef: { name: "../../kube-system/secrets/x" } }] } }));
   api.put(components, component("good"));

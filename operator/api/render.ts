@@ -13,7 +13,7 @@ import { type SecretReference, type SecretRules, withValues } from "./secret-ref
 export type Unresolved = (object: KubeObject, reference: SecretReference, cause: string) => void;
 
 export interface RendererOptions {
-  readonly client: Pick<KubeClient, "get">;
+  readonly client: Pick<KubeClient, "get" | "list">;
   readonly unresolved: Unresolved;
   /** Ends the reading of secrets: not a caller's leaving, since others may wait for the same. */
   readonly stop: AbortSignal;
@@ -93,13 +93,27 @@ export class Renderer {
     const key = `${namespace}/${name}`;
     const underWay = this.#reading.get(key);
     if (underWay !== undefined) return underWay;
-    const { client, stop } = this.#options;
-    const reading = (async () => client.get(kubeResources.secrets, namespace, name, stop))();
+    const reading = this.#read(namespace, name);
     this.#reading.set(key, reading);
     const forget = (): void => void this.#reading.delete(key);
     reading.then(forget, forget);
     return reading;
   }
+
+  /** By name. Dapr's operator knows secrets by lists, and there are stand-ins of the API server that know them by nothing else. */
+  async #read(namespace: string, name: string): Promise<KubeObject | null> {
+    const { client, stop } = this.#options;
+    const found = await client.get(kubeResources.secrets, namespace, name, stop);
+    if (found !== null) return found;
+    const fieldSelector = `metadata.namespace=${namespace},metadata.name=${name}`;
+    const { items } = await client.list(kubeResources.secrets, { fieldSelector }, stop).catch(forbiddenAsNone);
+    return items.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name) ?? null;
+  }
+}
+
+function forbiddenAsNone(error: unknown): { readonly items: readonly KubeObject[] } {
+  if (isStatus(error, 403, 404)) return { items: [] };
+  throw error;
 }
 
 function bytesOf(object: KubeObject): Buffer {
