@@ -96,8 +96,8 @@ export function helmArguments(given: Flags, chart: string, version: string): rea
     ...["upgrade", "--install", release, chart, "--namespace", given.string("namespace") ?? controlPlaneNamespace, "--create-namespace"],
     ...[...wait, "--timeout", `${given.number("timeout") ?? timeoutSeconds}s`],
     ...(values === undefined ? [] : ["--values", values]),
-    // A tag such as 1.20 is no number.
-    ...["--set-string", sets[0] as string, ...sets.slice(1).flatMap((set) => ["--set", set])],
+    // Never --set-string, which wins over the user's --set whatever their order.
+    ...sets.flatMap((set) => ["--set", set]),
     ...authority(given),
     ...(given.list("set") ?? []).flatMap((set) => ["--set", set]),
   ];

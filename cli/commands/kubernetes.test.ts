@@ -175,7 +175,7 @@ test("init -k asks helm to install the chart that comes with the CLI", async () 
     "create-namespace",
     "wait",
     "timeout 60s",
-    "set-string global.tag=0.1.0",
+    "set global.tag=0.1.0",
     "set global.registry=r.example",
     "set global.mtls.enabled=true",
     "set global.ha.enabled=true",
