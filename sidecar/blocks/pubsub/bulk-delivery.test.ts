@@ -369,6 +369,25 @@ describe("a bulk over gRPC", () => {
     assert.equal(none.broker.letters.length, 1);
   });
 
+  it("goes in several calls where one would be too large; one's failure is not another's", async () => {
+    const seen: TopicEventBulkRequest[] = [];
+    let calls = 0;
+    const answer: Answer = (request) => {
+      if (++calls === 2) throw new GrpcStatusError(GrpcCode.UNAVAILABLE, "away");
+      return success(request);
+    };
+    const { broker } = await stage(app(["OnBulkTopicEvent"], answer, seen));
+    const outcomes = await broker.deliver(...["1", "2", "3"].map((id) => message({ id, data: "x".repeat(1 << 18) })));
+    assert.deepEqual(
+      seen.map(({ entries }) => entries.length),
+      [1, 1, 1],
+    );
+    assert.deepEqual(
+      outcomes.map((outcome) => outcome === null),
+      [true, false, true],
+    );
+  });
+
   it("an error asks for all of them again", async () => {
     const failing = app(["OnBulkTopicEvent"], () => {
       throw new GrpcStatusError(GrpcCode.UNAVAILABLE, "away");

@@ -2,7 +2,8 @@
 // by message, many at a time.
 
 import { requestProperty } from "../../../components/metadata.ts";
-import type { BulkEntry, BulkPublishRequest, FailedEntry, PubSub } from "../../../components/pubsub/broker.ts";
+import type { BulkPublishRequest, FailedEntry, PubSub } from "../../../components/pubsub/broker.ts";
+import { bySize, messageBytes } from "./by-size.ts";
 
 /** Messages on their way at the same time, for drivers that take one at a time. */
 const publishMaxAtOnce = 100;
@@ -11,7 +12,8 @@ const publishMaxAtOnce = 100;
 export async function publishBulk(driver: PubSub, request: BulkPublishRequest, signal: AbortSignal): Promise<readonly FailedEntry[]> {
   if (driver.bulkPublish === undefined) return publishEach(driver, request, signal);
   const failed: FailedEntry[] = [];
-  for (const entries of inRequests(request.entries, maxBytes(request.metadata))) {
+  // An entry that is larger than a request may be goes alone: the broker says whether it takes it.
+  for (const entries of bySize(request.entries, messageBytes, maxBytes(request.metadata))) {
     try {
       failed.push(...(await driver.bulkPublish({ ...request, entries }, signal)));
     } catch (error) {
@@ -41,27 +43,4 @@ async function publishEach(driver: PubSub, { entries, topic }: BulkPublishReques
 function maxBytes(metadata: Readonly<Record<string, string>>): number {
   const bytes = Number(requestProperty(metadata, "maxBulkPubBytes") ?? "");
   return Number.isInteger(bytes) && bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
-}
-
-/** An entry that is larger than the limit goes alone: the broker says whether it takes it. */
-function inRequests(entries: readonly BulkEntry[], limitBytes: number): readonly (readonly BulkEntry[])[] {
-  if (limitBytes === Number.POSITIVE_INFINITY) return [entries];
-  const requests: BulkEntry[][] = [];
-  let size = Number.POSITIVE_INFINITY;
-  for (const entry of entries) {
-    const bytes = sizeOf(entry);
-    size += bytes;
-    if (size > limitBytes) {
-      requests.push([]);
-      size = bytes;
-    }
-    requests.at(-1)?.push(entry);
-  }
-  return requests;
-}
-
-function sizeOf({ data, metadata }: BulkEntry): number {
-  let bytes = data.length;
-  for (const name in metadata) bytes += Buffer.byteLength(name) + Buffer.byteLength(metadata[name] as string);
-  return bytes;
 }

@@ -16,6 +16,7 @@ import type { Logger } from "../../../lib/telemetry/log.ts";
 import { type CallOptions, GrpcStatusError, newMetadata } from "../../../lib/wire/grpc/types.ts";
 import type { AppChannel } from "../../contract/ports.ts";
 import { type BulkEvent, type BulkToApp, traceSource } from "./bulk-delivery.ts";
+import { bySize, messageBytes } from "./by-size.ts";
 import { bulkEventType } from "./deliver-bulk-http.ts";
 import { dataOf, extensionsOf, setTrace } from "./deliver-grpc.ts";
 import { stringField } from "./event.ts";
@@ -23,13 +24,33 @@ import { type Outcome, RetryError } from "./outcome.ts";
 
 type GrpcApp = NonNullable<AppChannel["grpc"]>;
 
-/** Rejects with a RetryError when the call fails. */
+/** Messages as the broker has them are at least this much smaller than what gRPC carries of them; attributes and framing are the rest. */
+const share = 0.5;
+
+/** In one call, or in several where gRPC's limit, `maxBytes` (0: none), is less. Rejects with a RetryError when the only call fails. */
 export async function deliverBulkGrpc(
   app: GrpcApp,
   bulk: BulkToApp,
   log: Logger,
+  maxBytes: number,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Outcome | Error>> {
+  const limit = maxBytes > 0 ? maxBytes * share : Number.POSITIVE_INFINITY;
+  const parts = bySize(bulk.entries, ({ message }) => messageBytes(message), limit);
+  if (parts.length === 1) return deliverPart(app, bulk, log, signal);
+  const found = new Map<string, Outcome | Error>();
+  for (const entries of parts) {
+    try {
+      for (const [entryId, outcome] of await deliverPart(app, { ...bulk, entries }, log, signal)) found.set(entryId, outcome);
+    } catch (error) {
+      for (const { entryId } of entries) found.set(entryId, error as Error);
+    }
+  }
+  return found;
+}
+
+/** Rejects with a RetryError when the call fails. */
+async function deliverPart(app: GrpcApp, bulk: BulkToApp, log: Logger, signal: AbortSignal): Promise<ReadonlyMap<string, Outcome | Error>> {
   const found = new Map<string, Outcome | Error>();
   const entries: MessageInitShape<typeof TopicEventBulkRequestEntrySchema>[] = [];
   for (const entry of bulk.entries) {

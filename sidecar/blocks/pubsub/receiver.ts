@@ -22,7 +22,7 @@ export function appReceiver(channel: AppChannel, maxBodyBytes: number, logger: L
   if (grpc !== null) {
     return {
       deliver: (event, path, signal) => deliverGrpc(grpc, event, path, log, signal),
-      deliverBulk: (bulk, signal) => deliverBulkGrpc(grpc, bulk, log, signal),
+      deliverBulk: (bulk, signal) => deliverBulkGrpc(grpc, bulk, log, maxBodyBytes, signal),
       gone: null,
     };
   }

@@ -1,15 +1,22 @@
 // One stream of events to an app: what goes out, and the answers that come back for it. Invariants:
 //  1. A delivery ends with the app's answer for its event, with the end of the stream, or with its own signal; never twice.
-//  2. Once the stream has ended, nothing goes out, and every delivery in flight and later is refused, so that the broker has it again.
-import type {
-  TopicEventResponse_TopicEventResponseStatus as Status,
-  TopicEventRequest,
+//  2. An event that the stream cannot carry fails alone.
+//  3. Once the stream has ended, nothing goes out, and every delivery in flight and later is refused, so that the broker has it again.
+
+import { toBinary } from "@bufbuild/protobuf";
+import {
+  type TopicEventResponse_TopicEventResponseStatus as Status,
+  type TopicEventRequest,
+  TopicEventRequestSchema,
 } from "../../../lib/proto/gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
 import { outcomeOf, topicEvent } from "./deliver-grpc.ts";
 import type { Event } from "./event.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
 import type { Receiver } from "./receiver.ts";
+
+/** Around the event in its message. */
+const envelopeMaxBytes = 16;
 
 interface Delivery {
   readonly request: TopicEventRequest;
@@ -20,6 +27,7 @@ interface Delivery {
 export class StreamConnection implements Receiver {
   readonly id: number;
   readonly deliverBulk = null;
+  readonly #maxBytes: number;
   readonly #log: Logger;
   readonly #ended = new AbortController();
   #unsent: Delivery[] = [];
@@ -28,8 +36,10 @@ export class StreamConnection implements Receiver {
   #wake: () => void = () => {};
   #error: unknown = null;
 
-  constructor(id: number, log: Logger) {
+  /** `maxBytes` of a message on the stream; 0: no limit. */
+  constructor(id: number, maxBytes: number, log: Logger) {
     this.id = id;
+    this.#maxBytes = maxBytes > 0 ? maxBytes : Number.POSITIVE_INFINITY;
     this.#log = log.scope("dapr.runtime.processor.pubsub.subscription.streaming");
   }
 
@@ -46,6 +56,7 @@ export class StreamConnection implements Receiver {
 
   readonly deliver = async (event: Event, path: string, signal: AbortSignal): Promise<Outcome> => {
     const request = topicEvent(event, path);
+    this.#checkSize(event, request);
     const status = await this.#send(request, signal);
     return outcomeOf(status, request.id, this.#log);
   };
@@ -82,6 +93,15 @@ export class StreamConnection implements Receiver {
         });
     }
     if (this.#error !== null) throw this.#error;
+  }
+
+  /** Encoding an event grows it by far less than eight times, so that few need to be encoded to know. */
+  #checkSize(event: Event, request: TopicEventRequest): void {
+    if (event.body.length * 8 <= this.#maxBytes) return;
+    const bytes = toBinary(TopicEventRequestSchema, request).length + envelopeMaxBytes;
+    if (bytes <= this.#maxBytes) return;
+    const { id } = request;
+    throw new RetryError(`pub/sub event ${id} of ${bytes} bytes is larger than the limit of ${this.#maxBytes}; raise --max-body-size`);
   }
 
   #send(request: TopicEventRequest, signal: AbortSignal): Promise<Status> {

@@ -217,6 +217,17 @@ describe("a stream of events", () => {
     await clients[1]?.leave();
   });
 
+  it("an event that is too large for it fails alone", async () => {
+    const { broker, sidecar } = handFed();
+    const client = await opened(sidecar);
+    const large = broker.deliver("x".repeat(1 << 20));
+    assert.match(await large, /is larger than the limit of 1048576; raise --max-body-size$/);
+    const small = broker.deliver("x".repeat(1 << 18));
+    assert.equal((await client.handle(Status.SUCCESS)).length, "data of ".length + (1 << 18));
+    assert.equal(await small, "acknowledged");
+    await client.leave();
+  });
+
   it("ends: what the app holds goes back to the broker, and to no dead letter topic", async () => {
     for (const end of ["halfClose", "leave"] as const) {
       const { broker, sidecar } = handFed();

@@ -62,7 +62,7 @@ export class Streams {
     if (component === undefined) throw notFound(pubsubName, {});
     const rules = [{ match: "", path: "/" }];
     const subscription: Subscription = { type: "STREAMING", pubsubName, topic, metadata, deadLetterTopic, rules, bulk: null };
-    const connection = new StreamConnection(++this.#opened, this.#log);
+    const connection = new StreamConnection(++this.#opened, this.#ports.maxBodyBytes, this.#log);
     const active = this.#subscribe(subscription, connection, component);
     const stream: Stream = { connection, subscription, active, closed: false };
     this.#streams.add(stream);
