@@ -8,8 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { openKubeClient } from "../../../lib/kube/client.ts";
-import { at, type KubeObject, textOf } from "../../../lib/kube/object.ts";
+import { arrayOf, at, type KubeObject, objectOf, textOf } from "../../../lib/kube/object.ts";
 import { daprResources, kubeResources } from "../../../lib/kube/resource.ts";
 import {
   ComponentUpdateRequestSchema,
@@ -17,6 +16,7 @@ import {
   ListSubscriptionsRequestSchema,
   Operator as OperatorService,
 } from "../../../lib/proto/gen/dapr/proto/operator/v1/operator_pb.ts";
+import { parseYaml } from "../../../lib/resources/yaml.ts";
 import { type GrpcChannel, GrpcCode, GrpcStatusError } from "../../../lib/wire/grpc/types.ts";
 import { runOnlyIf } from "../../harness/cluster-tools.ts";
 import { findControlPlane, type TestNamespace, testNamespace } from "../../harness/control-plane.ts";
@@ -287,14 +287,10 @@ async function limitedKubeconfig({ name, client }: TestNamespace, file: string):
     signal,
   );
   const token = textOf(at(answer, "status", "token"));
-  const admin = await openKubeClient(kubeconfig, {});
-  const ca = /certificate-authority-data: *"?([A-Za-z0-9+/=]+)/.exec(await readFile(kubeconfig ?? "", "utf8"))?.[1];
-  const caFile = /certificate-authority: *"?([^\s"]+)/.exec(await readFile(kubeconfig ?? "", "utf8"))?.[1];
-  const cluster = {
-    server: admin.server,
-    ...(ca === undefined ? { "certificate-authority": caFile } : { "certificate-authority-data": ca }),
-  };
-  admin.close();
+  const given = parseYaml(await readFile(kubeconfig ?? "", "utf8"));
+  assert.ok("value" in given);
+  const [first] = arrayOf(at(given.value, "clusters"));
+  const cluster = objectOf(at(first, "cluster"));
   const context = { cluster: "c", user: "u", namespace: name };
   const config = {
     "current-context": "x",
