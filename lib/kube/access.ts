@@ -1,9 +1,11 @@
-// How to reach the API server: the address, the TLS of it, and the headers of one request. Kubeconfig files, service
-// accounts and every way to log in (tokens, exec plugins, OIDC, proxies) are @kubernetes/client-node's; it is imported on
-// first use, since it costs some 30 MB that a sidecar without Kubernetes has no use for.
+// How to reach the API server: the address, the TLS of it, and the headers of one request. Kubeconfig files and every way to
+// log in with them (tokens, exec plugins, OIDC, proxies) are @kubernetes/client-node's; it is imported on first use, since it
+// costs some 35 MB. A pod's own service account needs none of that: a token and a certificate in two files.
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { Agent as HttpAgent } from "node:http";
 import { Agent, type RequestOptions } from "node:https";
+import { isIPv6 } from "node:net";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node/dist/config.js";
@@ -23,6 +25,7 @@ export interface KubeAccess {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+const serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** How long credentials are used before they are asked for again; mounted tokens are renewed long before their end. */
 const headersMaxAgeMs = 30_000;
 
@@ -30,14 +33,31 @@ const headersMaxAgeMs = 30_000;
  * The kubeconfig at `path`; for null the one of KUBECONFIG, else the pod's service account, else ~/.kube/config. Rejects
  * with what is missing.
  */
-export async function loadKubeConfig(path: string | null, env: Environment): Promise<KubeAccess> {
+export async function loadKubeConfig(path: string | null, env: Environment, folder = serviceAccountFolder): Promise<KubeAccess> {
+  const file = path || env["KUBECONFIG"] || "";
+  if (file === "" && env["KUBERNETES_SERVICE_HOST"])
+    return inCluster(env["KUBERNETES_SERVICE_HOST"], env["KUBERNETES_SERVICE_PORT"] ?? "443", folder);
   const { KubeConfig } = await import("@kubernetes/client-node/dist/config.js");
   const config = new KubeConfig();
-  const file = path || env["KUBECONFIG"] || "";
-  if (file !== "") loadFile(config, file);
-  else if (env["KUBERNETES_SERVICE_HOST"]) config.loadFromCluster();
-  else loadFile(config, join(homedir(), ".kube", "config"));
+  loadFile(config, file || join(homedir(), ".kube", "config"));
   return accessOf(config, file);
+}
+
+async function inCluster(host: string, port: string, folder: string): Promise<KubeAccess> {
+  const read = async (name: string): Promise<string> => (await readFile(join(folder, name), "utf8")).trim();
+  const missing = (error: unknown): never => {
+    const cause = error instanceof Error ? error.message : String(error);
+    throw new Error(`the pod has no usable service account (${cause}); do not switch automountServiceAccountToken off`, { cause: error });
+  };
+  const ca = await read("ca.crt").catch(missing);
+  const agent = ownAgent("https:", { ca });
+  return {
+    server: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    namespace: await read("namespace").catch(() => null),
+    agent,
+    ...heldHeaders(async () => ({ authorization: `Bearer ${await read("token").catch(missing)}` })),
+    close: () => agent.destroy(),
+  };
 }
 
 function loadFile(config: KubeConfig, file: string): void {
@@ -58,28 +78,31 @@ async function accessOf(config: KubeConfig, file: string): Promise<KubeAccess> {
   }
   const first = await optionsOf(config);
   const agent = cluster.proxyUrl ? (first.agent as Agent) : ownAgent(cluster.server, first);
-  let held: Promise<Readonly<Record<string, string>>> | null = Promise.resolve(headersOf(first));
-  let heldSince = Date.now();
-  const ask = (): Promise<Readonly<Record<string, string>>> => {
-    heldSince = Date.now();
-    const asked = optionsOf(config).then(headersOf);
-    asked.catch(() => {
-      held = null;
-    });
-    return asked;
-  };
   return {
     server: cluster.server.replace(/\/+$/, ""),
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? null,
     agent,
+    ...heldHeaders(async () => headersOf(await optionsOf(config))),
+    close: () => agent.destroy(),
+  };
+}
+
+/** Asks anew when what it has is old, was refused, or could not be had. */
+function heldHeaders(ask: () => Promise<Readonly<Record<string, string>>>): Pick<KubeAccess, "headers" | "forgetHeaders"> {
+  let held: Promise<Readonly<Record<string, string>>> | null = null;
+  let heldSince = 0;
+  const forgetHeaders = (): void => {
+    held = null;
+  };
+  return {
     headers() {
-      if (held === null || Date.now() - heldSince > headersMaxAgeMs) held = ask();
+      if (held !== null && performance.now() - heldSince <= headersMaxAgeMs) return held;
+      heldSince = performance.now();
+      held = ask();
+      held.catch(forgetHeaders);
       return held;
     },
-    forgetHeaders() {
-      held = null;
-    },
-    close: () => agent.destroy(),
+    forgetHeaders,
   };
 }
 

@@ -3,6 +3,7 @@ import { mkdtempDisposable, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { loadKubeConfig } from "./access.ts";
 import { type KubeClient, openKubeClient, type WatchEvent } from "./client.ts";
 import { KubeError } from "./error.ts";
 import { FakeKubeApi } from "./fake-api.ts";
@@ -133,6 +134,25 @@ test("a kubeconfig with a token reaches the server; one without cluster or file 
   await writeFile(file, "apiVersion: v1\nkind: Config\n");
   await assert.rejects(openKubeClient(null, { KUBECONFIG: file }), /names no cluster/);
   await assert.rejects(openKubeClient(join(folder.path, "none"), {}), /there is no kubeconfig at/);
+});
+
+test("in a pod it is the service account that counts, its token read again when refused; without one it says so", async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), "kube-"));
+  const env = { KUBERNETES_SERVICE_HOST: "fd00::1", KUBERNETES_SERVICE_PORT: "6443" };
+  await assert.rejects(loadKubeConfig(null, env, folder.path), /the pod has no usable service account .*automountServiceAccountToken/);
+  await Promise.all([
+    writeFile(join(folder.path, "ca.crt"), ""),
+    writeFile(join(folder.path, "namespace"), "team\n"),
+    writeFile(join(folder.path, "token"), "one\n"),
+  ]);
+  const access = await loadKubeConfig(null, env, folder.path);
+  assert.deepEqual([access.server, access.namespace], ["https://[fd00::1]:6443", "team"]);
+  assert.deepEqual(await access.headers(), { authorization: "Bearer one" });
+  await writeFile(join(folder.path, "token"), "two");
+  assert.deepEqual(await access.headers(), { authorization: "Bearer one" });
+  access.forgetHeaders();
+  assert.deepEqual(await access.headers(), { authorization: "Bearer two" });
+  access.close();
 });
 
 function kubeconfig(server: string): string {
