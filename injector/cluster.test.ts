@@ -94,15 +94,21 @@ test("the CA bundle is put in, put back, and follows the anchors; a refusal is c
     arrayOf(at(api.find(kubeResources.mutatingWebhooks, "", "dapr-sidecar-injector"), "webhooks")).map((webhook) =>
       Buffer.from(String(at(webhook, "clientConfig", "caBundle") ?? ""), "base64").toString(),
     );
+  // The reconciler sleeps on the fake clock, but between its sleeps it waits for real answers: time has to go on until it is there.
+  const inTime = async (text: string) => {
+    for (let tries = 0; !bundles().every((bundle) => bundle === text); tries++) {
+      assert.ok(tries < 2000, "it did not happen");
+      await clock.advance(1000);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
   await reconciler.start(stop.signal);
   assert.deepEqual([failures, bundles()[0]], [1, ""]);
-  await clock.advance(1000);
-  await until(() => bundles().every((text) => text === "one"));
+  await inTime("one");
   api.put(kubeResources.mutatingWebhooks, configuration);
-  await clock.advance(20_000);
-  await until(() => bundles().every((text) => text === "one"));
+  await inTime("one");
   bundle.set({ anchors: [], pem: "two" });
-  await until(() => bundles().every((text) => text === "two"));
+  await inTime("two");
   assert.equal(failures, 1);
   stop.abort();
 });
