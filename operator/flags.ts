@@ -79,7 +79,7 @@ export const operatorEnvironment: readonly EnvironmentRow[] = Object.freeze([
   { name: "NAMESPACE", help: "Namespace of the control plane, part of the operator's own id; `default` when unset" },
   { name: "ENABLE_WEBHOOKS", help: "`false` serves no conversion webhook and patches no CRD's CA bundle" },
   { name: "DAPR_SENTRY_TOKEN_FILE", help: "File of the token that proves the operator's identity to sentry" },
-  { name: "POD_NAME", help: "Name in the Lease and in Events; the host name when unset" },
+  { name: "POD_NAME", help: "Name in the Lease and in Events; the host name when unset, outside of pods with the process id" },
   { name: "KUBECONFIG", help: "Kubeconfig file when --kubeconfig is not given" },
   { name: "KUBERNETES_SERVICE_HOST", help: "Address of the API server inside a cluster, with KUBERNETES_SERVICE_PORT" },
 ]);

@@ -11,7 +11,7 @@ import { Operator } from "./operator.ts";
 /** Timers of our clock let a process end; this one ends by its own decision only. */
 setInterval(() => {}, 2 ** 31 - 1);
 
-const parsed = parseArguments(process.argv.slice(2), process.env, hostname());
+const parsed = parseArguments(process.argv.slice(2), process.env, instanceName());
 switch (parsed.kind) {
   case "version":
     process.stdout.write(`${daprVersion}\n`);
@@ -26,6 +26,11 @@ switch (parsed.kind) {
     break;
   case "run":
     await run(parsed.config);
+}
+
+/** A pod's host name is its own; elsewhere several operators may share one. */
+function instanceName(): string {
+  return process.env["KUBERNETES_SERVICE_HOST"] ? hostname() : `${hostname()}-${process.pid}`;
 }
 
 function loggerOf(log: LogConfig): Logger {

@@ -5,7 +5,7 @@ import { messageOf } from "../kit/errors.ts";
 import type { Logger } from "../telemetry/log.ts";
 import { Backoff } from "./backoff.ts";
 import type { KubeClient, Selection } from "./client.ts";
-import { isStatus } from "./error.ts";
+import { isStatus, KubeError } from "./error.ts";
 import { Mirror, type MirrorEvent, type Transform } from "./mirror.ts";
 import type { KubeObject } from "./object.ts";
 import type { KubeResource } from "./resource.ts";
@@ -104,7 +104,8 @@ export class Informer {
     if (isAbsent) this.#absent();
     // An expired version is no trouble: the next list brings what was missed.
     else if (!isStatus(error, 410)) this.#report(messageOf(error));
-    await sleep(this.#clock, isAbsent ? absentRetryMs : this.#backoff.next(), signal).catch(ignore);
+    const askedMs = error instanceof KubeError ? (error.retryAfterMs ?? 0) : 0;
+    await sleep(this.#clock, Math.max(isAbsent ? absentRetryMs : this.#backoff.next(), askedMs), signal).catch(ignore);
   }
 
   #absent(): void {
