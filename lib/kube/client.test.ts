@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { mkdtempDisposable, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { loadKubeConfig } from "./access.ts";
 import { type KubeClient, openKubeClient, type WatchEvent } from "./client.ts";
 import { KubeError } from "./error.ts";
-import { FakeKubeApi } from "./fake-api.ts";
+import { clientOf, FakeKubeApi } from "./fake-api.ts";
 import { daprResources, kubeResources, pathOf } from "./resource.ts";
 
 const { configMaps, customResourceDefinitions, pods } = kubeResources;
@@ -97,6 +98,29 @@ test("refusals carry status and reason; a server that is gone is status 0", asyn
   await api[Symbol.asyncDispose]();
   await assert.rejects(client.list(pods, {}, never), refused(0));
   client.close();
+});
+
+test("a kept connection that the server closes under a GET is made good by another", async () => {
+  const served: number[] = [];
+  let connections = 0;
+  const server = createServer((socket) => {
+    const number = ++connections;
+    socket.on("data", () => {
+      served.push(number);
+      // Once per connection; it dies of the second request.
+      if (served.filter((one) => one === number).length > 1) socket.resetAndDestroy();
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{"items":[]}');
+    });
+    socket.on("error", () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = clientOf(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  await client.list(pods, {}, never);
+  await client.list(pods, {}, never);
+  assert.deepEqual(served, [1, 1, 2]);
+  await assert.rejects(client.create(pods, "a", { metadata: { name: "p" } }, never), refused(0));
+  client.close();
+  server.close();
 });
 
 test("the signal ends a request and a watch", async () => {

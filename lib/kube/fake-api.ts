@@ -72,16 +72,7 @@ export class FakeKubeApi implements AsyncDisposable {
   }
 
   client(): KubeClient {
-    const agent = new Agent({ keepAlive: true });
-    const access: KubeAccess = {
-      server: this.server,
-      namespace: null,
-      agent,
-      headers: async () => ({}),
-      forgetHeaders() {},
-      close: () => agent.destroy(),
-    };
-    return createKubeClient(access);
+    return clientOf(this.server);
   }
 
   /** Creates or replaces an object as if somebody else did; answers it with its version. */
@@ -220,6 +211,20 @@ export class FakeKubeApi implements AsyncDisposable {
       .map(({ object }) => object);
     return { kind: "List", metadata: { resourceVersion: String(this.#version) }, items };
   }
+}
+
+/** Without credentials. */
+export function clientOf(server: string): KubeClient {
+  const agent = new Agent({ keepAlive: true });
+  const access: KubeAccess = {
+    server,
+    namespace: null,
+    agent,
+    headers: async () => ({}),
+    forgetHeaders() {},
+    close: () => agent.destroy(),
+  };
+  return createKubeClient(access);
 }
 
 function collectionOf(resource: KubeResource): string {

@@ -72,21 +72,38 @@ async function open(access: KubeAccess, request: KubeRequest, deadline: AbortSig
     ...(await access.headers()),
     ...(payload === null ? {} : { "content-type": request.contentType ?? "application/json", "content-length": payload.length }),
   };
-  const start = access.server.startsWith("http:") ? httpRequest : httpsRequest;
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    const sent = start(
-      `${access.server}${request.path}`,
-      { method: request.method, agent: access.agent, headers, signal: deadline },
-      resolve,
-    );
-    sent.on("error", (error) => reject(failure(request, error, signal)));
-    sent.end(payload ?? undefined);
-  });
+  const send = () => sendOnce(access, request, headers, payload, deadline);
+  const response = await send()
+    .catch((error: unknown) => (error instanceof StaleConnection && request.method === "GET" ? send() : Promise.reject(error)))
+    .catch((error: unknown) => {
+      throw failure(request, error, signal);
+    });
   const status = response.statusCode ?? 0;
   if (status >= 200 && status <= 299) return response;
   if (status === 401) access.forgetHeaders();
   const body = await collect(response, refusalMaxBytes).catch(() => Buffer.alloc(0));
   throw errorOfAnswer(nameOf(request), status, response.headers["retry-after"], body);
+}
+
+/** A kept connection that the server closed just as we took it up: it has seen nothing of the request. */
+class StaleConnection extends Error {}
+
+function sendOnce(
+  access: KubeAccess,
+  { method, path }: KubeRequest,
+  headers: Readonly<Record<string, string | number>>,
+  payload: Buffer | null,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const start = access.server.startsWith("http:") ? httpRequest : httpsRequest;
+  return new Promise((resolve, reject) => {
+    const sent = start(`${access.server}${path}`, { method, agent: access.agent, headers, signal }, resolve);
+    sent.on("error", (error: NodeJS.ErrnoException) => {
+      const isStale = sent.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE");
+      reject(isStale ? new StaleConnection(error.message, { cause: error }) : error);
+    });
+    sent.end(payload ?? undefined);
+  });
 }
 
 function failure(request: KubeRequest, error: unknown, signal: AbortSignal): unknown {
