@@ -67,7 +67,7 @@ async function reconcileCrd(
 ): Promise<void> {
   const name = nameOf(source);
   let present = await client.get(customResourceDefinitions, null, name, signal);
-  const wanted = apply ? planCrd(present, { source, version, namespace }) : null;
+  const wanted = apply ? planCrd(present, { source, version, namespace: bundle === null ? null : namespace }) : null;
   if (wanted !== null) {
     const before = present?.metadata.resourceVersion;
     present = await client.apply(customResourceDefinitions, null, name, wanted, { fieldManager: crdFieldManager, force: true }, signal);

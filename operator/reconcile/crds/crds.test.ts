@@ -21,6 +21,7 @@ test("a CRD is applied with our webhook's namespace, unless a newer operator has
   const applied = (version: string): KubeObject => ({ metadata: { name: "x", annotations: { [versionAnnotation]: version } } });
   assert.equal(planCrd(applied("1.10.0"), target), null);
   assert.deepEqual(planCrd(applied("1.1.9"), target), wanted);
+  assert.equal(at(planCrd(null, { ...target, namespace: null }), "spec", "conversion"), undefined);
   assert.ok(compareVersions("0.10.0", "0.9.9") > 0 && compareVersions("1.0.0", "1.0.0") === 0 && compareVersions("junk", "0.0.1") < 0);
 });
 

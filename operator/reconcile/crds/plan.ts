@@ -9,8 +9,8 @@ export interface CrdTarget {
   readonly source: CrdSource;
   /** Of this operator, `1.2.3`. */
   readonly version: string;
-  /** Namespace of the webhook. */
-  readonly namespace: string;
+  /** Namespace of the webhook; null: none of ours is running, and where it is stays as it is. */
+  readonly namespace: string | null;
 }
 
 /** What to apply; null: leave it. */
