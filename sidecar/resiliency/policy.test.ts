@@ -136,6 +136,15 @@ test("a stream that ends in time frees the clock; leaving ends the attempt with 
   assert.equal(clock.waiting, 0);
 });
 
+test("an operation that throws instead of promising frees the clock as well", async () => {
+  const { clock, policy } = setup({ timeoutMs: 100 });
+  const throwing = () => {
+    throw new Error("at once");
+  };
+  await assert.rejects(policy.run(throwing, never), /at once/);
+  assert.equal(clock.waiting, 0);
+});
+
 test("an open breaker ends the retries at once; its modes are counted as Dapr counts them", async () => {
   const { clock, counters, policy } = setup({ retry: threeMore }, 2);
   let calls = 0;

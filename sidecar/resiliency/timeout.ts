@@ -33,7 +33,8 @@ export function withTimeout<T>(
       end(new TimeoutFailure());
     });
     signal.addEventListener("abort", onAbort, { once: true });
-    operation(attempt.signal).then(
+    // A driver may throw before it promises anything.
+    Promise.try(operation, attempt.signal).then(
       (result) => {
         const stream = options.stream?.(result) ?? null;
         if (over) return options.discard?.(result);
