@@ -17,8 +17,9 @@ export interface CrdTarget {
 export function planCrd(present: KubeObject | null, { source, version, namespace }: CrdTarget): Json | null {
   const applied = present === null ? null : annotationOf(present, versionAnnotation);
   if (applied !== null && compareVersions(applied, version) > 0) return null;
-  const { metadata, spec, ...rest } = customResourceDefinition(source);
-  const conversion = "conversion" in spec && spec.conversion !== undefined ? { conversion: withNamespace(spec.conversion, namespace) } : {};
+  const { metadata, spec: all, ...rest } = customResourceDefinition(source);
+  const { conversion: shipped, ...spec } = all as typeof all & { readonly conversion?: Conversion };
+  const conversion = shipped === undefined || namespace === null ? {} : { conversion: withNamespace(shipped, namespace) };
   return { ...rest, metadata: { ...metadata, annotations: { [versionAnnotation]: version } }, spec: { ...spec, ...conversion } };
 }
 
