@@ -88,8 +88,8 @@ export class WorkQueue {
     const backoff = this.#failures.get(key) ?? new Backoff({ firstMs: retryFirstMs, maxMs: retryMaxMs, ...(random && { random }) });
     this.#failures.set(key, backoff);
     const waitMs = backoff.next();
-    // Somebody else was faster: that is how it works, not a problem.
-    const level = isStatus(error, 409) ? "debug" : "warn";
+    // Somebody else was faster: that is how it works, not a problem. And one line per trouble, not per try.
+    const level = isStatus(error, 409) || backoff.failures > 1 ? "debug" : "warn";
     log[level](`${name} ${key}: ${messageOf(error)}; trying again in ${Math.round(waitMs)} ms`);
     onFailure?.(key, error);
     this.#later(key, waitMs);
