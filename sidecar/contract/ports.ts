@@ -25,13 +25,13 @@ export interface ComponentTable<D> {
 }
 
 /** How an operation takes part in what a policy does to it. */
-export interface RunOptions<T> {
+export interface RunOptions {
   /** Asked after each failure: false when another attempt could not do the same again. */
   readonly mayRetry?: () => boolean;
   /** Given each failure, and each late result, that nobody else will see, to free what it holds. */
   readonly discard?: (dropped: unknown) => void;
-  /** The part of a result that still arrives: the timeout goes on for it. */
-  readonly stream?: (result: T) => Readable | null;
+  /** The part of a result, or of a failure, that still arrives: the timeout goes on for it. */
+  readonly stream?: (outcome: unknown) => Readable | null;
 }
 
 /** Retry, timeout and breaker around one operation. Null where no policy applies, so that the plain path costs nothing. */
@@ -42,7 +42,7 @@ export interface Policy {
    * Rejects with the last failure of `operation`, with TimeoutFailure, with BreakerRefusal, or with the reason of `signal`. An attempt's
    * signal aborts with its timeout and with `signal`.
    */
-  run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options?: RunOptions<T>): Promise<T>;
+  run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options?: RunOptions): Promise<T>;
 }
 
 /** Runs `operation` again after a failure worth it; `attempt` counts from 1. */

@@ -22,7 +22,7 @@ class Trying implements Policy {
     this.#cut = cut;
   }
 
-  async run<T>(operation: (signal: AbortSignal) => Promise<T>, _signal: AbortSignal, options: RunOptions<T> = {}): Promise<T> {
+  async run<T>(operation: (signal: AbortSignal) => Promise<T>, _signal: AbortSignal, options: RunOptions = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#once(operation, attempt);

@@ -116,15 +116,29 @@ test("a result after the time is handed over, and a stream that goes on is cut",
 
   const body = new Readable({ read() {} });
   const failed = new Promise((resolve) => body.once("error", resolve));
-  assert.equal(await policy.run(async () => body, never, { stream: (result) => result }), body);
+  assert.equal(await policy.run(async () => body, never, { stream: (result) => result as Readable }), body);
   await clock.advance(100);
   assert.ok((await failed) instanceof TimeoutFailure);
+});
+
+test("a failure whose answer still streams is told at once and cut in time", async () => {
+  const { clock, policy } = setup({ timeoutMs: 100 });
+  const body = new Readable({ read() {} });
+  const cut = new Promise((resolve) => body.once("error", resolve));
+  const failure = Object.assign(new Failed(500), { body });
+  const stream = (outcome: unknown) => (outcome as typeof failure).body;
+  await assert.rejects(
+    policy.run(() => Promise.reject(failure), never, { stream }),
+    failure,
+  );
+  await clock.advance(100);
+  assert.ok((await cut) instanceof TimeoutFailure);
 });
 
 test("a stream that ends in time frees the clock; leaving ends the attempt with the caller's reason", async () => {
   const { clock, policy } = setup({ timeoutMs: 100 });
   const body = Readable.from(["x"]);
-  await policy.run(async () => body, never, { stream: (result) => result });
+  await policy.run(async () => body, never, { stream: (result) => result as Readable });
   await body.toArray();
   await clock.advance(0);
   assert.equal(clock.waiting, 0);

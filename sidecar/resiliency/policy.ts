@@ -40,7 +40,7 @@ class CompiledPolicy implements Policy {
     this.retries = parts.retry !== null && parts.retry.maxRetries !== 0;
   }
 
-  async run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions<T> = noOptions): Promise<T> {
+  async run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions = noOptions): Promise<T> {
     const { retry } = this.#parts;
     this.#countExecution();
     const attempt = this.#attempt(operation, signal, options);
@@ -49,7 +49,7 @@ class CompiledPolicy implements Policy {
   }
 
   /** One attempt: the operation within its timeout, if the breaker lets it through. */
-  #attempt<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions<T>): () => Promise<T> {
+  #attempt<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions): () => Promise<T> {
     const { circuit, counters, timeoutMs } = this.#parts;
     const { clock } = this.#ports;
     let timedOut = false;
@@ -65,7 +65,7 @@ class CompiledPolicy implements Policy {
     return () => circuit.run(timed, onChange);
   }
 
-  #hooks<T>(retry: RetryPlan, { mayRetry, discard }: RunOptions<T>): RetryHooks {
+  #hooks(retry: RetryPlan, { mayRetry, discard }: RunOptions): RetryHooks {
     const { name, counters } = this.#parts;
     const { clock, chance, log } = this.#ports;
     return {

@@ -9,7 +9,7 @@ export function withTimeout<T>(
   { clock, timeoutMs, onTimeout }: { readonly clock: Clock; readonly timeoutMs: number; readonly onTimeout: () => void },
   operation: (signal: AbortSignal) => Promise<T>,
   signal: AbortSignal,
-  options: RunOptions<T>,
+  options: RunOptions,
 ): Promise<T> {
   if (signal.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve, reject) => {
@@ -33,23 +33,20 @@ export function withTimeout<T>(
       end(new TimeoutFailure());
     });
     signal.addEventListener("abort", onAbort, { once: true });
+    const settle = (outcome: unknown, tell: () => void) => {
+      if (over) return options.discard?.(outcome);
+      const stream = options.stream?.(outcome) ?? null;
+      if (stream === null || stream.destroyed) finish();
+      else {
+        streaming = stream;
+        stream.once("close", finish);
+      }
+      tell();
+    };
     // A driver may throw before it promises anything.
     Promise.try(operation, attempt.signal).then(
-      (result) => {
-        const stream = options.stream?.(result) ?? null;
-        if (over) return options.discard?.(result);
-        if (stream === null || stream.destroyed) finish();
-        else {
-          streaming = stream;
-          stream.once("close", finish);
-        }
-        resolve(result);
-      },
-      (failure) => {
-        if (over) return options.discard?.(failure);
-        finish();
-        reject(failure);
-      },
+      (result) => settle(result, () => resolve(result)),
+      (failure) => settle(failure, () => reject(failure)),
     );
   });
 }

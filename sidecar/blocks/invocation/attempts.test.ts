@@ -19,7 +19,7 @@ class Trying implements Policy {
     this.#attempts = attempts;
   }
 
-  async run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions<T> = {}): Promise<T> {
+  async run<T>(operation: (signal: AbortSignal) => Promise<T>, signal: AbortSignal, options: RunOptions = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await operation(signal);

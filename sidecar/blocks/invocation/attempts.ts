@@ -44,11 +44,15 @@ class FailedAnswer extends Error implements StatusCarrier {
 }
 
 function discard(dropped: unknown): void {
-  const response = dropped instanceof FailedAnswer ? dropped.response : dropped instanceof Error ? null : (dropped as AppResponse);
-  if (response !== null) stream(response)?.destroy();
+  stream(dropped)?.destroy();
 }
 
-function stream({ body }: AppResponse): Readable | null {
+/** The body of an answer, failed or not. */
+function stream(outcome: unknown): Readable | null {
+  const response = outcome instanceof FailedAnswer ? outcome.response : outcome;
+  // Whoever aborts may give any reason.
+  if (typeof response !== "object" || response === null || response instanceof Error) return null;
+  const { body } = response as AppResponse;
   return body instanceof Readable ? body : null;
 }
 
