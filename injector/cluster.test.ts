@@ -44,6 +44,18 @@ test("follows namespaces, keeping only what is ours; reads mTLS; lives without a
   stop.abort();
 });
 
+test("a Configuration of the same name in another namespace has no say", async () => {
+  await using api = await FakeKubeApi.start();
+  const off = { spec: { mtls: { enabled: false } } };
+  api.put(daprResources.configurations, { metadata: { namespace: "dapr-system-2", name: "daprsystem" }, ...off });
+  api.put(daprResources.configurations, { metadata: { namespace: "dapr-system", name: "daprsystem-2" }, ...off });
+  const stop = new AbortController();
+  const cluster = new Cluster({ client: api.client(), controlPlaneNamespace: "dapr-system", log, clock: systemClock });
+  await cluster.start(stop.signal);
+  assert.equal(cluster.mtls, true);
+  stop.abort();
+});
+
 test("starts although everything is forbidden", async () => {
   await using api = await FakeKubeApi.start();
   api.fail("GET", /./, 403, 1000);
