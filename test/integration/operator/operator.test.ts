@@ -36,11 +36,13 @@ interface Setting extends AsyncDisposable {
 
 /** A namespace with a control plane's Configuration in it, and sentry. */
 async function setting(): Promise<Setting> {
-  const stack = new AsyncDisposableStack();
-  const namespace = stack.use(await testNamespace(kubeconfig ?? "", "operator"));
-  const ca = stack.use(await sentry({ env: { NAMESPACE: namespace.name } }));
+  // Disposed at the end of this function unless it is moved into what it returns.
+  await using all = new AsyncDisposableStack();
+  const namespace = all.use(await testNamespace(kubeconfig ?? "", "operator"));
+  const ca = all.use(await sentry({ env: { NAMESPACE: namespace.name } }));
   const mtls = { enabled: true, controlPlaneTrustDomain: "localhost", sentryAddress: ca.address };
   await namespace.client.create(configurations, namespace.name, { metadata: { name: "daprsystem" }, spec: { mtls } }, signal);
+  const stack = all.move();
   return {
     namespace,
     ca,
