@@ -2,6 +2,7 @@
 import { formatDuration } from "../lib/kit/duration.ts";
 import type { Readiness } from "../lib/kit/readiness.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
+import type { Metrics } from "../lib/telemetry/metrics.ts";
 import type { RunningApp } from "./app/app.ts";
 import { createHealthBlock } from "./blocks/health/health.ts";
 import { createInvocationBlock } from "./blocks/invocation/invocation.ts";
@@ -22,6 +23,7 @@ import type { SidecarConfig } from "./sidecar-config.ts";
 
 export interface BlockParts {
   readonly configuration: Configuration;
+  readonly metrics: Pick<Metrics, "pubsub">;
   readonly resources: Resources;
   /** The declared subscriptions as they are now. */
   readonly declared: () => Resources["subscriptions"];
@@ -52,6 +54,7 @@ export function makeBlocks({ config, around }: Workshop, parts: BlockParts) {
     asksApp: !config.disabledInitEndpoints.includes("subscribe"),
     tracing: samplingRate(configuration) > 0,
     maxBodyBytes,
+    observer: config.metrics.enabled ? parts.metrics.pubsub : null,
     clock,
     log,
   });

@@ -6,7 +6,7 @@ import { daprVersion } from "../lib/kit/version.ts";
 import { type Configuration, enabledFeatures } from "../lib/resources/configuration.ts";
 import { createSecurity, type Security } from "../lib/security/security.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
-import type { Metrics } from "../lib/telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "../lib/telemetry/metrics.ts";
 import { connectGrpc } from "../lib/wire/grpc/client.ts";
 import type { GrpcChannel } from "../lib/wire/grpc/types.ts";
 import type { SecureConnect } from "../lib/wire/secure.ts";
@@ -215,6 +215,12 @@ export function makeApp(workshop: Workshop): RunningApp {
   });
   workshop.onClose("app channel", () => app.stop());
   return app;
+}
+
+export function makeMetrics({ config }: Workshop, { metrics }: Configuration): Metrics {
+  const { appId, namespace, namespaceGiven } = config;
+  const { recordErrorCodes, latencyBuckets } = metrics;
+  return createMetrics({ appId, recordErrorCodes, latencyBuckets, namespace: namespaceGiven ? namespace : "" });
 }
 
 export function makeResilience({ config, around }: Workshop, { resiliencies }: Resources, metrics: Metrics): Promise<Resilience> {

@@ -6,7 +6,7 @@ import { formatDuration } from "../lib/kit/duration.ts";
 import { messageOf } from "../lib/kit/errors.ts";
 import { Readiness } from "../lib/kit/readiness.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
-import { createMetrics, type Metrics } from "../lib/telemetry/metrics.ts";
+import type { Metrics } from "../lib/telemetry/metrics.ts";
 import { followApp } from "./app-subscriber.ts";
 import { makeBlocks } from "./building-blocks.ts";
 import type { App } from "./contract/ports.ts";
@@ -17,6 +17,7 @@ import {
   makeApp,
   makeAuthorize,
   makeMesh,
+  makeMetrics,
   makeProxy,
   makeResilience,
   makeSecurity,
@@ -100,7 +101,7 @@ class SidecarRuntime implements Runtime {
     // The operator tells the Configuration, and only to those who can prove who they are.
     if (config.mode === "kubernetes") await security.start(signal);
     const configuration = await readConfiguration(workshop, origin.configuration, signal);
-    const metrics = createMetrics({ appId: config.appId, recordErrorCodes: configuration.metrics.recordErrorCodes });
+    const metrics = makeMetrics(workshop, configuration);
     certificates.continueWith(metrics);
 
     const authorize = makeAuthorize(workshop, configuration);
@@ -136,7 +137,7 @@ class SidecarRuntime implements Runtime {
     });
     const declared = () => reload.reloader.subscriptions();
     const parts = { configuration, resources, declared, loader, app, identity, mesh, resilience, endpoints, readiness, outbound, shutdown };
-    const sidecar = makeBlocks(workshop, parts);
+    const sidecar = makeBlocks(workshop, { ...parts, metrics });
 
     await servePublicApis(workshop, configuration, metrics, sidecar, proxy, (server) => this.#servers.push(server));
     internal.server.serve(methods, proxy.inbound);

@@ -1,6 +1,7 @@
 // The metrics of the sidecar so far: the process's, error codes, and certificates. Dapr's others (inventory §8.1) come with telemetry.
 import { errorCategory } from "./error-category.ts";
 import { registerProcessMetrics } from "./process-metrics.ts";
+import { PubSubMetrics } from "./pubsub-metrics.ts";
 import { ResiliencyMetrics } from "./resiliency-metrics.ts";
 
 /** Why an attempt to get a certificate failed: the label `reason`, a closed list. */
@@ -28,6 +29,7 @@ export interface Metrics {
   /** A certificate came, the first or a renewed one; or an attempt to get one failed, for this reason (`other` by default). */
   readonly certificate: (outcome: "first" | "renewed" | "failed", reason?: CertificateFailure) => void;
   readonly resiliency: ResiliencyMetrics;
+  readonly pubsub: PubSubMetrics;
   /** Prometheus text exposition format, version 0.0.4. */
   text(): Promise<string>;
 }
@@ -36,16 +38,22 @@ export interface MetricsOptions {
   readonly appId: string;
   /** Configuration: spec.metrics.recordErrorCodes. */
   readonly recordErrorCodes: boolean;
+  /** The label of component metrics; empty by default, as in standalone mode. */
+  readonly namespace?: string;
+  /** Configuration: spec.metrics.latencyDistributionBuckets, milliseconds; Dapr's by default. */
+  readonly latencyBuckets?: readonly number[];
 }
 
 /** Loads the collector with the first scrape: a sidecar that nobody watches does not pay for it. */
-export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metrics {
+export function createMetrics({ appId, recordErrorCodes, namespace = "", latencyBuckets = [] }: MetricsOptions): Metrics {
   const errorCodes = new Map<string, { readonly category: string; count: number }>();
   const certificates: CertificateCounts = { first: 0, renewed: 0, failed: new Map() };
   const resiliency = new ResiliencyMetrics();
+  const pubsub = new PubSubMetrics(appId, namespace, latencyBuckets);
   let registry: Promise<{ metrics(): Promise<string> }> | null = null;
   return {
     resiliency,
+    pubsub,
     errorCode: recordErrorCodes
       ? (code, category = errorCategory(code)) => {
           const entry = errorCodes.get(code);
@@ -58,7 +66,7 @@ export function createMetrics({ appId, recordErrorCodes }: MetricsOptions): Metr
       else certificates[outcome]++;
     },
     async text() {
-      registry ??= newRegistry(appId, errorCodes, certificates, resiliency);
+      registry ??= newRegistry(appId, errorCodes, certificates, resiliency, pubsub);
       return (await registry).metrics();
     },
   };
@@ -75,6 +83,7 @@ async function newRegistry(
   errorCodes: ReadonlyMap<string, { readonly category: string; readonly count: number }>,
   certificates: Readonly<CertificateCounts>,
   resiliency: ResiliencyMetrics,
+  pubsub: PubSubMetrics,
 ) {
   // The package is CommonJS: bundled, its members hang on the default export.
   const library = (await import("prom-client")).default;
@@ -82,6 +91,7 @@ async function newRegistry(
   const registry = new Registry();
   registerProcessMetrics(registry, library);
   resiliency.register(registry, library, appId);
+  pubsub.register(registry, library);
   new Counter({
     name: "dapr_error_code_total",
     help: "Number of times an error with a specific error code was encountered.",

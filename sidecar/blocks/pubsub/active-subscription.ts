@@ -133,7 +133,8 @@ export class ActiveSubscription {
       publisher,
       policies: ports.policies,
       log: this.#log,
-      now: () => ports.clock.now(),
+      clock: ports.clock,
+      observer: ports.observer,
       stopping: () => this.#signal.aborted || receiver.gone?.aborted === true,
       gone: receiver.gone,
     };

@@ -60,10 +60,20 @@ export function createBulkDelivery(options: BulkDeliveryOptions): BulkMessageHan
     const entries: Entry[] = [];
     const routes = new Map<string, Routed[]>();
     for (const message of messages) entries.push(sort(options, message, routes));
+    const startedMs = options.clock.monotonic();
     await Promise.all([...routes].map(([path, routed]) => deliver(options, path, routed, signal)));
+    const tookMs = options.clock.monotonic() - startedMs;
     await sendToDeadLetter(options, entries);
+    observe(options, entries, tookMs);
     return entries.map(({ outcome, error }) => (outcome === null ? error : null));
   };
+}
+
+function observe({ observer, pubsubName, topic }: BulkDeliveryOptions, entries: readonly Entry[], tookMs: number): void {
+  if (observer === null) return;
+  const events = { success: 0, drop: 0, retry: 0 };
+  for (const { outcome } of entries) events[outcome ?? "retry"]++;
+  observer.bulkDelivered(pubsubName, topic, events, tookMs);
 }
 
 /** Puts the message to the others of its route, unless its way ends here. */

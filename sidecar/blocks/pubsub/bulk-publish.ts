@@ -7,7 +7,7 @@ import type { PubSubPorts } from "./ports.ts";
 import { outgoing, type PublishRequest, type Target } from "./publish.ts";
 import type { Publisher } from "./publisher.ts";
 
-export type BulkPublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock" | "tracing">;
+export type BulkPublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock" | "observer" | "tracing">;
 
 /** A bulk publish without its entries; an entry's content type is its own, and its metadata goes over the request's. */
 export type BulkRequest = Omit<PublishRequest, "contentType">;
@@ -24,7 +24,16 @@ export async function bulkPublish(
   checkIds(ports, request, entries);
   const { pubsubName, topic, metadata } = request;
   const bulk = { topic, metadata, entries: entries.map((entry) => toBroker(ports, request, target, entry)) };
-  return await publisher.bulkPublish(pubsubName, bulk, signal);
+  const { clock, observer } = ports;
+  const startedMs = clock.monotonic();
+  let success = false;
+  try {
+    const failed = await publisher.bulkPublish(pubsubName, bulk, signal);
+    success = failed.length === 0;
+    return failed;
+  } finally {
+    observer?.bulkPublished(pubsubName, topic, success, clock.monotonic() - startedMs);
+  }
 }
 
 function toBroker(ports: BulkPublishPorts, request: BulkRequest, target: Target, entry: PublishEntry): BulkEntry {

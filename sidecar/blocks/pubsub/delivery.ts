@@ -4,8 +4,10 @@
 //  2. While the subscription stops, nothing goes to the dead letter topic because of that: what fails goes back to the broker.
 import type { BrokerMessage, MessageHandler } from "../../../components/pubsub/broker.ts";
 import { rawPayload } from "../../../components/pubsub/request-metadata.ts";
+import type { Clock } from "../../../lib/kit/clock.ts";
 import { messageOf } from "../../../lib/kit/errors.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
+import type { PubSubObserver } from "../../../lib/telemetry/pubsub-metrics.ts";
 import { hasExpired } from "./cloud-event.ts";
 import { type Event, readEvent, stringField } from "./event.ts";
 import { type Outcome, RetryError } from "./outcome.ts";
@@ -30,7 +32,8 @@ export interface CommonOptions {
   readonly publisher: Publisher;
   readonly policies: PubSubPorts["policies"];
   readonly log: Logger;
-  readonly now: () => number;
+  readonly clock: Clock;
+  readonly observer: PubSubObserver | null;
   readonly stopping: () => boolean;
   /** Aborts when the receiver is gone for good, which ends all retries; null: it never is. */
   readonly gone: AbortSignal | null;
@@ -40,10 +43,11 @@ export interface DeliveryOptions extends CommonOptions {
   readonly deliver: Deliver;
 }
 
-type ReadOptions = Pick<CommonOptions, "pubsubName" | "metadata" | "router" | "log" | "now">;
+type ReadOptions = Pick<CommonOptions, "pubsubName" | "metadata" | "router" | "log" | "clock">;
 
 export function createDelivery(options: DeliveryOptions): MessageHandler {
-  const { deadLetterTopic, log, pubsubName } = options;
+  const { deadLetterTopic, log, observer, pubsubName } = options;
+  const toApp = observer === null ? options.deliver : observed(options.deliver, observer, options.clock);
 
   const sendToDeadLetter = async (message: BrokerMessage): Promise<boolean> => {
     const { contentType, data, metadata } = message;
@@ -60,9 +64,12 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
   };
 
   /** Resolves when the message is in the dead letter topic; else rejects, so that the broker has it again. */
-  const refuse = async (message: BrokerMessage, error: unknown): Promise<void> => {
-    if (deadLetterTopic !== "" && !options.stopping() && (await sendToDeadLetter(message))) return;
-    throw error;
+  const refuse = async (message: BrokerMessage, topic: string, error: unknown): Promise<void> => {
+    if (options.stopping()) throw error;
+    const dead = deadLetterTopic !== "" && (await sendToDeadLetter(message));
+    const processed = dead ? "drop" : "retry";
+    observer?.delivered(pubsubName, topic, processed, processed, null);
+    if (!dead) throw error;
   };
 
   /** Not for the app, and no failure either: the message is done with unless its dead letter topic refuses it. */
@@ -74,9 +81,9 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
   const deliver = async (event: Event, path: string, signal: AbortSignal): Promise<Outcome> => {
     const policy = options.policies.inbound(pubsubName, "Pubsub");
     try {
-      if (policy === null) return await options.deliver(event, path, signal);
+      if (policy === null) return await toApp(event, path, signal);
       const whileThere = options.gone === null ? signal : AbortSignal.any([signal, options.gone]);
-      return await policy.run((attempt) => options.deliver(event, path, attempt), whileThere);
+      return await policy.run((attempt) => toApp(event, path, attempt), whileThere);
     } catch (error) {
       const kind = error instanceof RetryError ? "retriable" : "non-retriable";
       const line = `encountered a ${kind} error while publishing a subscribed message to topic ${event.topic}, err: ${messageOf(error)}`;
@@ -90,19 +97,42 @@ export function createDelivery(options: DeliveryOptions): MessageHandler {
     const topic = options.topics.fromBroker(message.topic);
     let outcome: Outcome;
     try {
-      const { event, path } = prepare(options, message, topic);
+      const { event, expired, path } = prepare(options, message, topic);
+      if (path === null) observer?.delivered(pubsubName, topic, "drop", expired ? "drop" : "success", null);
       outcome = path === null ? "drop" : await deliver(event, path, signal);
     } catch (error) {
-      return await refuse(message, error);
+      return await refuse(message, topic, error);
     }
     if (outcome === "drop") await discard(message);
   };
 }
 
-/** Reads and routes a message; the path is null when it has expired or no rule matches. Throws, having logged it, what makes it undeliverable. */
-export function prepare(options: ReadOptions, message: BrokerMessage, topic: string): { event: Event; path: string | null } {
+/** Counts and times every attempt. */
+function observed(deliver: Deliver, observer: PubSubObserver, clock: Clock): Deliver {
+  return async (event, path, signal) => {
+    const startedMs = clock.monotonic();
+    let outcome: Outcome | "retry" = "retry";
+    try {
+      outcome = await deliver(event, path, signal);
+      return outcome;
+    } finally {
+      observer.delivered(event.pubsubName, event.topic, outcome, outcome, clock.monotonic() - startedMs);
+    }
+  };
+}
+
+interface Prepared {
+  readonly event: Event;
+  readonly expired: boolean;
+  /** Null: it has expired, or no rule wants it. */
+  readonly path: string | null;
+}
+
+/** Reads and routes a message. Throws, having logged it, what makes it undeliverable. */
+export function prepare(options: ReadOptions, message: BrokerMessage, topic: string): Prepared {
   const event = read(options, message, topic);
-  return { event, path: isOver(options, event) ? null : route(options, event) };
+  const expired = isOver(options, event);
+  return { event, expired, path: expired ? null : route(options, event) };
 }
 
 function read(options: ReadOptions, message: BrokerMessage, topic: string): Event {
@@ -124,7 +154,7 @@ function read(options: ReadOptions, message: BrokerMessage, topic: string): Even
 
 function isOver(options: ReadOptions, event: Event): boolean {
   const { expiration } = event.fields;
-  const expired = hasExpired(expiration, options.now());
+  const expired = hasExpired(expiration, options.clock.now());
   if (expired) options.log.warn(`dropping expired pub/sub event ${stringField(event.fields, "id")} as of ${String(expiration)}`);
   return expired;
 }

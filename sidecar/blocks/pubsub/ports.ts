@@ -2,6 +2,7 @@
 import type { PubSub } from "../../../components/pubsub/broker.ts";
 import type { Clock } from "../../../lib/kit/clock.ts";
 import type { Logger } from "../../../lib/telemetry/log.ts";
+import type { PubSubObserver } from "../../../lib/telemetry/pubsub-metrics.ts";
 import type { App, ComponentTable, Identity, Policies, RetryRunner } from "../../contract/ports.ts";
 
 export interface PubSubPorts {
@@ -21,6 +22,8 @@ export interface PubSubPorts {
   readonly tracing: boolean;
   /** Bytes of an app's answer that are read; 0: no limit. */
   readonly maxBodyBytes: number;
+  /** Told of everything published and delivered; null: nobody counts. */
+  readonly observer: PubSubObserver | null;
   readonly clock: Clock;
   readonly log: Logger;
 }

@@ -25,7 +25,7 @@ export interface Target {
   readonly raw: boolean;
 }
 
-export type PublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock">;
+export type PublishPorts = Pick<PubSubPorts, "identity" | "components" | "clock" | "observer">;
 
 /** Before the body is read. Throws ApiError. */
 export function checkTarget(ports: PublishPorts, request: Omit<PublishRequest, "contentType">): Target {
@@ -51,11 +51,17 @@ export async function publish(
   signal: AbortSignal,
 ): Promise<void> {
   const message = outgoing(ports, request, target, data);
+  const { clock, observer } = ports;
+  const startedMs = observer === null ? 0 : clock.monotonic();
+  let success = false;
   try {
     await publisher.publish(request.pubsubName, message, signal);
+    success = true;
   } catch (error) {
     if (error instanceof ApiError) throw error;
     throw publishFailed(request.pubsubName, request.topic, error);
+  } finally {
+    observer?.published(request.pubsubName, request.topic, success, clock.monotonic() - startedMs);
   }
 }
 

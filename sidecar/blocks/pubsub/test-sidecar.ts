@@ -69,6 +69,7 @@ export interface SidecarOptions {
   readonly tracing?: boolean;
   readonly clock?: Clock;
   readonly policies?: Partial<PubSubPorts["policies"]>;
+  readonly observer?: PubSubPorts["observer"];
 }
 
 export interface TestSidecar {
@@ -119,6 +120,7 @@ export function testSidecar(options: SidecarOptions = {}): TestSidecar {
     asksApp: options.asksApp ?? true,
     tracing: options.tracing ?? false,
     maxBodyBytes: 1 << 20,
+    observer: options.observer ?? null,
     clock,
     log,
   };
