@@ -1,9 +1,10 @@
 // The images that the suites run: Outrigger's own, and one of redis-server. E2E_IMAGE and E2E_REDIS_IMAGE name ones that the
 // cluster can pull; for a cluster that takes archives both are made here, Redis of the machine's own redis-server.
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, realpathSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { sharedLibraries } from "../images/shared-libraries.ts";
 import type { ClusterScripts } from "../test/harness/cluster-tools.ts";
 
 const run = promisify(execFile);
@@ -15,11 +16,16 @@ export interface Images {
   /** The command that starts Node in it. */
   readonly node: readonly string[];
   readonly redis: string;
+  /** Of the quickstart's two apps. */
+  readonly helloNode: string;
+  readonly helloPython: string;
   /** To be loaded into the cluster. */
   readonly archives: readonly string[];
 }
 
 const node: readonly string[] = ["/usr/bin/node"];
+const helloNode = "docker.io/local/hello-node:e2e";
+const helloPython = "docker.io/local/hello-python:e2e";
 const redisName = "docker.io/local/redis:e2e";
 const outriggerName = "docker.io/local/outrigger:e2e";
 
@@ -27,9 +33,17 @@ const outriggerName = "docker.io/local/outrigger:e2e";
 export async function buildImages(scripts: ClusterScripts | null): Promise<Images> {
   const outrigger = process.env["E2E_IMAGE"] ?? outriggerName;
   const redis = process.env["E2E_REDIS_IMAGE"] ?? (scripts === null ? "docker.io/library/redis:7" : redisName);
-  if (scripts === null) return { outrigger, node, redis, archives: [] };
+  const names = { outrigger, node, redis, helloNode, helloPython };
+  if (scripts === null) return { ...names, archives: [] };
   mkdirSync(folder, { recursive: true });
-  return { outrigger, node, redis: redisName, archives: [await outriggerArchive(outrigger), await redisArchive(scripts)] };
+  const app = (file: string) => join(import.meta.dirname, "hello-kubernetes", file);
+  const archives = [
+    await outriggerArchive(outrigger),
+    await redisArchive(scripts),
+    await programArchive(scripts, helloNode, process.execPath, [app("node-app.js")]),
+    await programArchive(scripts, helloPython, process.execPath, [app("python-app.js")]),
+  ];
+  return { ...names, archives };
 }
 
 /** Of what is in dist/. */
@@ -41,15 +55,23 @@ async function outriggerArchive(name: string): Promise<string> {
   return archive;
 }
 
-async function redisArchive({ folder: scripts }: ClusterScripts): Promise<string> {
-  const archive = join(folder, "redis.tar");
+async function redisArchive(scripts: ClusterScripts): Promise<string> {
+  return programArchive(scripts, redisName, "/usr/bin/redis-server", []);
+}
+
+/** An image of one program of this machine, and of scripts that it is started with; made once. */
+async function programArchive(
+  { folder: scripts }: ClusterScripts,
+  name: string,
+  program: string,
+  files: readonly string[],
+): Promise<string> {
+  const archive = join(folder, `${name.replaceAll(/[^a-z0-9]+/g, "-")}.tar`);
   if (existsSync(archive)) return archive;
-  const server = "/usr/bin/redis-server";
-  const { stdout } = await run("ldd", [server]);
-  // `name => /path (address)`, or the loader's own path.
-  const libraries = [...stdout.matchAll(/(?:=>\s*)?(\/\S+)\s+\(0x/g)].map(([, path]) => path as string);
-  const files = [server, ...libraries].map((path) => `${realpathSync(path)}:${path}`);
-  const entry = ["--entrypoint", JSON.stringify([server]), "--user", "65532:65532"];
-  await run("python3", [join(scripts, "mkimage.py"), archive, redisName, ...entry, ...files]);
+  const libraries = sharedLibraries(program).map(({ path, file }) => `${file}:${path}`);
+  const inside = files.map((file) => `/app/${basename(file)}`);
+  const entry = ["--entrypoint", JSON.stringify([`/usr/bin/${basename(program)}`, ...inside]), "--user", "65532:65532"];
+  const contents = [`${program}:/usr/bin/${basename(program)}`, ...libraries, ...files.map((file, at) => `${file}:${inside[at]}`)];
+  await run("python3", [join(scripts, "mkimage.py"), archive, name, ...entry, ...contents]);
   return archive;
 }

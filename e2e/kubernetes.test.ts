@@ -8,10 +8,13 @@ import { runOnlyIf } from "../test/harness/cluster-tools.ts";
 import { Cluster, chart, type Outcome, until, whyNot } from "./cluster.ts";
 import { app, component, demoScript, job, namespace, onlyFrom, redis } from "./manifests.ts";
 import { apply, containerNames, get, isReady, jobs, podsOf, readyPod, refusal, viaSidecar } from "./objects.ts";
+import { helloKubernetes, whyNoQuickstart } from "./quickstart.ts";
 
 const system = "dapr-system";
 const shop = "e2e-shop";
 const labelled = "e2e-labelled";
+const tutorial = "e2e-tutorial";
+const shopRedis = { namespace: shop, password: "secret-password", service: "redis", secret: { name: "redis", key: "password" } };
 const installBudgetMs = 20_000;
 const applyBudgetMs = 2_000;
 
@@ -41,6 +44,17 @@ function succeeded({ code, output }: Outcome): string {
 async function trustAnchors(): Promise<string> {
   const map = await cluster.client.get(kubeResources.configMaps, system, "dapr-trust-bundle", cluster.signal);
   return textOf(at(map, "data", "ca.crt"));
+}
+
+/** Resolves when there are as many, ready. */
+async function scaleInjector(replicas: number): Promise<void> {
+  const name = "dapr-sidecar-injector";
+  const scale = [{ op: "replace", path: "/spec/replicas", value: replicas }];
+  await cluster.client.patch(kubeResources.deployments, system, name, "json", scale, cluster.signal);
+  await until(`${replicas} injectors`, 60_000, async () => {
+    const pods = await podsOf(cluster, system, name);
+    return (pods.length === replicas && pods.every(isReady)) || null;
+  });
 }
 
 async function annotatedPod(name: string): Promise<Json> {
@@ -87,7 +101,7 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
   step(
     "annotated Deployments come up with a sidecar, in a namespace that admits restricted pods only",
     async () => {
-      await apply(cluster, [namespace(shop), demoScript(shop), ...redis(shop, "secret-password", cluster.images)]);
+      await apply(cluster, [namespace(shop), demoScript(shop), ...redis(shopRedis, cluster.images)]);
       await apply(cluster, [onlyFrom(shop, "guarded", "front")]);
       const both = { enabled: "true", "app-port": "3000" };
       for (const [name, annotations, env] of [
@@ -193,12 +207,23 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
     });
   }
 
+  test("Dapr's tutorial hello-kubernetes runs from its own manifests", runOnlyIf("hello-kubernetes", whyNoQuickstart()), async (t) => {
+    if (broken) return t.skip("an earlier step failed");
+    const space: Json = { apiVersion: "v1", kind: "Namespace", metadata: { name: tutorial } };
+    const secret = { name: "dapr-dev-redis", key: "redis-password" };
+    await apply(cluster, [
+      space,
+      ...redis({ namespace: tutorial, password: "p", service: "dapr-dev-redis-master", secret }, cluster.images),
+    ]);
+    await apply(cluster, helloKubernetes(tutorial, cluster.images));
+    for (const name of ["node", "python"]) await readyPod(cluster, tutorial, name);
+    const order = async () => Number(at(await get(cluster, tutorial, "nodeapp", "/order"), "orderId"));
+    const first = await until("an order", 60_000, async () => (await order()) || null);
+    await until("later orders", 30_000, async () => (await order()) > first + 2 || null);
+  });
+
   step("while the injector is away annotated pods wait and others do not", async () => {
-    const scale = (replicas: number) => ({ op: "replace", path: "/spec/replicas", value: replicas });
-    const patch = (replicas: number) =>
-      cluster.client.patch(kubeResources.deployments, system, "dapr-sidecar-injector", "json", [scale(replicas)], cluster.signal);
-    await patch(0);
-    await until("the injector's end", 30_000, async () => (await podsOf(cluster, system, "dapr-sidecar-injector")).length === 0 || null);
+    await scaleInjector(0);
     const [annotated, plain] = [await annotatedPod("early"), await annotatedPod("bare")];
     const bare = { ...plain, metadata: { name: "bare", labels: {} } };
     const create = (object: Json) => cluster.client.create(kubeResources.pods, shop, object, cluster.signal);
@@ -206,11 +231,37 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
       assert.match((await refusal(create(annotated))) ?? "it was taken", /failed calling webhook "sidecar-injector\.dapr\.io"/);
       assert.equal(await refusal(create(bare)), null);
     } finally {
-      await patch(1);
+      await scaleInjector(1);
     }
-    await readyPod(cluster, system, "dapr-sidecar-injector");
     await until("its return", 30_000, async () => ((await refusal(create(annotated))) === null ? true : null));
     for (const name of ["early", "bare"]) await cluster.client.delete(kubeResources.pods, shop, name, {}, cluster.signal);
+  });
+
+  step("a pod that started without its sidecar, where that is allowed, is replaced and told of", async () => {
+    const values = [...cluster.imageValues, "--set", "dapr_operator.watchInterval=2s,dapr_sidecar_injector.webhookFailurePolicy=Ignore"];
+    succeeded(await cluster.helm("upgrade", "outrigger", chart, "-n", system, "--wait", "--timeout", "120s", ...values));
+    await scaleInjector(0);
+    const [old] = await podsOf(cluster, shop, "stranger");
+    await cluster.client.delete(kubeResources.pods, shop, old?.metadata.name as string, {}, cluster.signal);
+    const bare = await until("a pod without a sidecar", 30_000, async () => {
+      const pods = await podsOf(cluster, shop, "stranger");
+      return pods.find((pod) => !containerNames(pod, "initContainers").includes("daprd")) ?? null;
+    });
+    await scaleInjector(1);
+    await until("its replacement", 60_000, async () => {
+      const pods = await podsOf(cluster, shop, "stranger");
+      return pods.every((pod) => pod.metadata.uid !== bare.metadata.uid && containerNames(pod, "initContainers").includes("daprd")) &&
+        pods.length > 0
+        ? true
+        : null;
+    });
+    const selection = { namespace: shop, fieldSelector: `involvedObject.name=${bare.metadata.name}` };
+    const { items } = await cluster.client.list(kubeResources.events, selection, cluster.signal);
+    const sources = items.map((event) => textOf(at(event, "reportingComponent")) || textOf(at(event, "source", "component")));
+    assert.ok(
+      sources.some((source) => source.includes("operator")),
+      sources.join(", "),
+    );
   });
 
   step("helm upgrade keeps the certificate authority and everything that users made, and calls go on", async () => {
@@ -249,6 +300,7 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
     assert.ok((await podsOf(cluster, shop, "front")).every(isReady));
     const create = async () => cluster.client.create(kubeResources.pods, shop, await annotatedPod("late"), cluster.signal);
     assert.equal(await refusal(create()), null);
+    await cluster.client.delete(kubeResources.pods, shop, "late", {}, cluster.signal);
     const { output, code } = await cluster.outrigger("check", "-k", "-n", system);
     assert.equal(code, 1, output);
   });
@@ -258,6 +310,6 @@ describe("Outrigger on Kubernetes", runOnlyIf("e2e", whyNot()), () => {
     succeeded(await cluster.outrigger("init", "-k", "-n", system, "--wait", ...values));
     succeeded(await cluster.outrigger("check", "-k", "-n", system, "--wait", "30"));
     succeeded(await cluster.outrigger("uninstall", "-k", "-n", system));
-    for (const name of [shop, labelled]) await cluster.client.delete(kubeResources.namespaces, null, name, {}, cluster.signal);
+    for (const name of [shop, labelled, tutorial]) await cluster.client.delete(kubeResources.namespaces, null, name, {}, cluster.signal);
   });
 });

@@ -91,7 +91,14 @@ export function job(options: AppOptions, calls: string, images: Images): Json {
   };
 }
 
-export function redis(space: string, password: string, { redis: image }: Images): readonly Json[] {
+export interface RedisOptions {
+  readonly namespace: string;
+  readonly password: string;
+  readonly service: string;
+  readonly secret: { readonly name: string; readonly key: string };
+}
+
+export function redis({ namespace: space, password, service, secret }: RedisOptions, { redis: image }: Images): readonly Json[] {
   const container = {
     name: "redis",
     image,
@@ -116,10 +123,10 @@ export function redis(space: string, password: string, { redis: image }: Images)
     {
       apiVersion: "v1",
       kind: "Service",
-      metadata: { name: "redis", namespace: space },
+      metadata: { name: service, namespace: space },
       spec: { selector: labels, ports: [{ port: 6379 }] },
     },
-    { apiVersion: "v1", kind: "Secret", metadata: { name: "redis", namespace: space }, stringData: { password } },
+    { apiVersion: "v1", kind: "Secret", metadata: { name: secret.name, namespace: space }, stringData: { [secret.key]: password } },
   ];
 }
 
