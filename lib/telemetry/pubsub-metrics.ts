@@ -4,8 +4,8 @@ import { Latencies, latencyBucketsMs, registerLatencies } from "./latencies.ts";
 
 type Library = Pick<typeof import("prom-client"), "Counter">;
 
-/** Topics come from callers: beyond so many series of a metric no more are made. */
-const seriesMax = 2_000;
+/** Topics come from callers: beyond so many their label is `others`, so that the totals stay right. */
+const topicsMax = 250;
 
 /** What became of a message on its way to the app. */
 export type ProcessStatus = "success" | "retry" | "drop";
@@ -40,7 +40,6 @@ class Family {
   add(key: string, labels: Readonly<Record<string, string>>, count: number, ms: number | null): void {
     let series = this.#series.get(key);
     if (series === undefined) {
-      if (this.#series.size >= seriesMax) return;
       series = { labels, count: 0, latencies: null };
       this.#series.set(key, series);
     }
@@ -68,6 +67,7 @@ export class PubSubMetrics implements PubSubObserver {
   readonly #delivered: Family;
   readonly #bulksDelivered: Family;
   readonly #bulkEvents: Family;
+  readonly #topics = new Set<string>();
 
   /** `buckets`: upper bounds in milliseconds; empty: Dapr's. */
   constructor(appId: string, namespace: string, buckets: readonly number[]) {
@@ -80,20 +80,24 @@ export class PubSubMetrics implements PubSubObserver {
     this.#bulkEvents = new Family(bounds);
   }
 
-  published(component: string, topic: string, success: boolean, ms: number): void {
+  published(component: string, requested: string, success: boolean, ms: number): void {
+    const topic = this.#labelOf(requested);
     this.#published.add(`${component}\n${topic}\n${success}`, { component, success: String(success), topic }, 1, ms);
   }
 
-  bulkPublished(component: string, topic: string, success: boolean, ms: number): void {
+  bulkPublished(component: string, requested: string, success: boolean, ms: number): void {
+    const topic = this.#labelOf(requested);
     this.#bulksPublished.add(`${component}\n${topic}\n${success}`, { component, success: String(success), topic }, 1, ms);
   }
 
-  delivered(component: string, topic: string, processed: ProcessStatus, status: ProcessStatus, ms: number | null): void {
+  delivered(component: string, subscribed: string, processed: ProcessStatus, status: ProcessStatus, ms: number | null): void {
+    const topic = this.#labelOf(subscribed);
     const key = `${component}\n${topic}\n${processed}\n${status}`;
     this.#delivered.add(key, { component, process_status: processed, status, topic }, 1, ms);
   }
 
-  bulkDelivered(component: string, topic: string, events: Readonly<Record<ProcessStatus, number>>, ms: number): void {
+  bulkDelivered(component: string, subscribed: string, events: Readonly<Record<ProcessStatus, number>>, ms: number): void {
+    const topic = this.#labelOf(subscribed);
     this.#bulksDelivered.add(`${component}\n${topic}`, { component, process_status: "", topic }, 1, ms);
     for (const processed of ["success", "drop", "retry"] as const) {
       if (events[processed] === 0) continue;
@@ -109,6 +113,13 @@ export class PubSubMetrics implements PubSubObserver {
     this.#count(registry, library, "ingress_bulk_event_count", "Incoming messages in bulks from a pub/sub component.", this.#bulkEvents);
     this.#register(registry, library, "egress", "Messages published to a pub/sub component", this.#published);
     this.#register(registry, library, "egress_bulk", "Bulks published to a pub/sub component", this.#bulksPublished);
+  }
+
+  #labelOf(topic: string): string {
+    if (this.#topics.has(topic)) return topic;
+    if (this.#topics.size >= topicsMax) return "others";
+    this.#topics.add(topic);
+    return topic;
   }
 
   #register(registry: Registry, library: Library, name: string, what: string, family: Family): void {
