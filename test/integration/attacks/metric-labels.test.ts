@@ -25,7 +25,7 @@ test("hostile URLs do not grow /metrics", async () => {
   const before = await series(sidecar);
   for (let i = 0; i < each; i++) await send(sidecar, `u${i}-${"%C3%A9".repeat(i % 7)}`);
   const after = await series(sidecar);
-  assert.ok(before.length > 20, `only ${before.length} series`);
+  assert.ok(before.length > 10, `only ${before.length} series`);
   assert.deepEqual(
     after.filter((name) => !before.includes(name)),
     [],
