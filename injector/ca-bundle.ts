@@ -5,12 +5,19 @@ import { type Clock, sleep } from "../lib/kit/clock.ts";
 import { messageOf } from "../lib/kit/errors.ts";
 import { Backoff } from "../lib/kube/backoff.ts";
 import type { KubeClient } from "../lib/kube/client.ts";
+import { isStatus } from "../lib/kube/error.ts";
 import { arrayOf, at, type KubeObject, textOf } from "../lib/kube/object.ts";
-import { kubeResources } from "../lib/kube/resource.ts";
+import { type KubeResource, kubeResources } from "../lib/kube/resource.ts";
 import type { TrustBundle } from "../lib/security/trust-bundle.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
 
 export const webhookConfigurationName = "dapr-sidecar-injector";
+
+export const validatingWebhooks: KubeResource = Object.freeze({
+  ...kubeResources.mutatingWebhooks,
+  plural: "validatingwebhookconfigurations",
+  kind: "ValidatingWebhookConfiguration",
+});
 
 export interface JsonPatchTest {
   readonly op: "test" | "add";
@@ -86,13 +93,24 @@ export class CaBundleReconciler {
   }
 
   async #reconcile(signal: AbortSignal): Promise<void> {
+    const found = await this.#patch(kubeResources.mutatingWebhooks, signal);
+    if (!found) throw new Error(`there is no MutatingWebhookConfiguration ${webhookConfigurationName}; install the chart`);
+    // Dapr's chart has none, and gives no right to look.
+    await this.#patch(validatingWebhooks, signal).catch((error: unknown) => {
+      if (!isStatus(error, 403)) throw error;
+    });
+  }
+
+  /** False: there is none. */
+  async #patch(resource: KubeResource, signal: AbortSignal): Promise<boolean> {
     const { client, bundle, log } = this.#options;
-    const configuration = await client.get(kubeResources.mutatingWebhooks, null, webhookConfigurationName, signal);
-    if (configuration === null) throw new Error(`there is no MutatingWebhookConfiguration ${webhookConfigurationName}; install the chart`);
+    const configuration = await client.get(resource, null, webhookConfigurationName, signal);
+    if (configuration === null) return false;
     const plan = planCaBundle(configuration, Buffer.from(bundle.pem).toString("base64"));
-    if (plan === null) return;
-    await client.patch(kubeResources.mutatingWebhooks, null, webhookConfigurationName, "json", plan, signal);
-    log.info("Webhook configuration patched with our CA bundle");
+    if (plan === null) return true;
+    await client.patch(resource, null, webhookConfigurationName, "json", plan, signal);
+    log.info(`${resource.kind} patched with our CA bundle`);
+    return true;
   }
 }
 

@@ -7,7 +7,7 @@ import { arrayOf, at } from "../lib/kube/object.ts";
 import { daprResources, kubeResources } from "../lib/kube/resource.ts";
 import { HeldTrustBundle } from "../lib/security/trust-bundle.ts";
 import { silentLogger } from "../lib/telemetry/log.ts";
-import { CaBundleReconciler, planCaBundle } from "./ca-bundle.ts";
+import { CaBundleReconciler, planCaBundle, validatingWebhooks } from "./ca-bundle.ts";
 import { Cluster, hasNativeSidecars } from "./cluster.ts";
 
 const log = silentLogger;
@@ -121,6 +121,11 @@ test("the CA bundle is put in, put back, and follows the anchors; a refusal is c
   await inTime("one");
   bundle.set({ anchors: [], pem: "two" });
   await inTime("two");
+  api.put(validatingWebhooks, { metadata: configuration.metadata, webhooks: [{ name: "c", clientConfig: {} }] });
+  await clock.advance(20_000);
+  const advice = () =>
+    at(arrayOf(at(api.find(validatingWebhooks, "", "dapr-sidecar-injector"), "webhooks"))[0], "clientConfig", "caBundle");
+  await until(() => advice() === Buffer.from("two").toString("base64"));
   assert.equal(failures, 1);
   stop.abort();
 });

@@ -15,6 +15,7 @@ import { createMetricsHttpServer } from "../lib/telemetry/metrics-server.ts";
 import { createListener } from "../lib/wire/listener.ts";
 import type { SecureServer } from "../lib/wire/secure.ts";
 import { createAdmission } from "./admission.ts";
+import { createAdvice } from "./advise.ts";
 import { accountMatcher } from "./authorize.ts";
 import { CaBundleReconciler } from "./ca-bundle.ts";
 import { Cluster } from "./cluster.ts";
@@ -67,13 +68,10 @@ export class Injector {
     await Promise.all([security.start(signal), cluster.start(signal)]);
     const bundle = security.trustBundle;
     if (bundle === null) throw new Error("no trust anchors");
-    const admit = createAdmission({
-      ...{ settings, accounts, cluster, log: log.scope("dapr.injector.service") },
-      policy: this.#config.policy,
-      trustAnchors: () => bundle.pem,
-      metrics: this.#metrics,
-    });
-    await this.#serveWebhook(createInjectorServer({ admit, metrics: this.#metrics, log }), security);
+    const inputs = { settings, cluster, log: log.scope("dapr.injector.service"), trustAnchors: () => bundle.pem };
+    const metrics = this.#metrics;
+    const admit = createAdmission({ ...inputs, accounts, policy: this.#config.policy, metrics });
+    await this.#serveWebhook(createInjectorServer({ admit, advise: createAdvice(inputs), metrics, log }), security);
     service.ready();
     await new CaBundleReconciler({ ...{ client, bundle, log, clock }, onFailure: () => this.#metrics.caBundleFailed() }).start(signal);
     // Ready also after a failure: the bundle may be another's to write, and the reconciler goes on.

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { createInjectorMetrics } from "../lib/telemetry/injector-metrics.ts";
 import { silentLogger } from "../lib/telemetry/log.ts";
 import { createAdmission } from "./admission.ts";
+import { createAdvice } from "./advise.ts";
 import { accountMatcher } from "./authorize.ts";
 import type { ClusterView, NamespaceView } from "./ports.ts";
 import { createInjectorServer } from "./server.ts";
@@ -31,7 +32,8 @@ const admit = createAdmission({
   ...{ settings, cluster, metrics, log: logger, policy: "service-accounts", accounts: accountMatcher([]) },
   trustAnchors: () => "ANCHORS",
 });
-const server = createInjectorServer({ admit, metrics, log: logger });
+const advise = createAdvice({ settings, cluster, log: logger, trustAnchors: () => "ANCHORS" });
+const server = createInjectorServer({ admit, advise, metrics, log: logger });
 let url = "";
 before(async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -197,6 +199,43 @@ describe("namespaces", () => {
     const { response } = await verdict(review(testPod(on), { namespace: "closed" }));
     assert.deepEqual([response.allowed, response.patch], [true, undefined]);
     assert.match(response.warnings[0], /label dapr.io\/inject=disabled/);
+  });
+});
+
+describe("advice on workloads", () => {
+  const template = (annotations: Record<string, string>) => ({ metadata: { annotations }, spec: testPod(null).spec });
+  const workload = (kind: string, spec: unknown, userInfo = { username: "jane" }) =>
+    review({ metadata: { name: "orders" }, spec }, { kind: { kind }, operation: "UPDATE", userInfo });
+
+  test("names what will refuse the pods and what has no effect, and lets the workload through", async () => {
+    const odd = { ...on, "dapr.io/app-prot": "1", "dapr.io/log-level": "loud" };
+    for (const [kind, spec] of [
+      ["Deployment", { template: template(odd) }],
+      ["CronJob", { jobTemplate: { spec: { template: template(odd) } } }],
+    ] as const) {
+      const { response } = await verdict(workload(kind, spec), "/advise");
+      assert.deepEqual([response.allowed, response.patch, response.warnings.length], [true, undefined, 2]);
+      assert.match(response.warnings[0], /^its pods will be refused: metadata.annotations\[dapr.io\/log-level\]/);
+      assert.match(response.warnings[1], /did you mean dapr.io\/app-port\?/);
+    }
+  });
+
+  test("an app id is missed where pods have no name yet, and nowhere else", async () => {
+    const spec = { template: template({ "dapr.io/enabled": "true" }) };
+    assert.match((await verdict(workload("Deployment", spec), "/advise")).response.warnings[0], /app-id annotation is empty/);
+    assert.equal((await verdict(workload("StatefulSet", spec), "/advise")).response.warnings, undefined);
+  });
+
+  test("what is fine, has no pods or cannot be read gets no word", async () => {
+    for (const spec of [
+      { template: template(on) },
+      { template: template({}) },
+      {},
+      null,
+      { template: { spec: { containers: 1 }, metadata: { annotations: on } } },
+    ]) {
+      assert.deepEqual((await verdict(workload("Deployment", spec), "/advise")).response, { uid: "u1", allowed: true });
+    }
   });
 });
 

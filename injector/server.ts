@@ -1,5 +1,5 @@
 // The webhook's HTTP: `POST /mutate` (Dapr's path) for pods that ask for a sidecar, `POST /mutate/namespace` for pods of
-// namespaces that ask for all of theirs. Dapr's statuses: 400 for an empty body, 415 for what is not JSON, else 200 with a
+// namespaces that ask for all of theirs, `POST /advise` for workloads, which get warnings at most. Dapr's statuses: 400 for an empty body, 415 for what is not JSON, else 200 with a
 // review, whatever the verdict.
 import { createServer, type Server } from "node:http";
 import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from "express";
@@ -7,10 +7,12 @@ import { messageOf } from "../lib/kit/errors.ts";
 import type { InjectorMetrics } from "../lib/telemetry/injector-metrics.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
 import type { Admit } from "./admission.ts";
-import { type ReviewRequest, readReview, reviewResponse } from "./review.ts";
+import type { Advise } from "./advise.ts";
+import { type ReviewRequest, readReview, reviewResponse, type Verdict } from "./review.ts";
 
 export interface ServerOptions {
   readonly admit: Admit;
+  readonly advise: Advise;
   readonly metrics: InjectorMetrics;
   readonly log: Logger;
 }
@@ -34,8 +36,20 @@ export function createApp(options: ServerOptions): Express {
   app.disable("x-powered-by");
   app.disable("etag");
   const body = express.raw({ type: () => true, limit: bodyMaxBytes, inflate: false });
-  app.post("/mutate", counted(options), body, reviewed(options, false));
-  app.post("/mutate/namespace", counted(options), body, reviewed(options, true));
+  const { admit } = options;
+  app.post(
+    "/mutate",
+    counted(options),
+    body,
+    reviewed(options, (review, signal) => admit(review, false, signal)),
+  );
+  app.post(
+    "/mutate/namespace",
+    counted(options),
+    body,
+    reviewed(options, (review, signal) => admit(review, true, signal)),
+  );
+  app.post("/advise", body, reviewed(options, options.advise));
   app.use(failedRequest(options));
   return app;
 }
@@ -47,7 +61,9 @@ function counted({ metrics }: ServerOptions): RequestHandler {
   };
 }
 
-function reviewed(options: ServerOptions, byNamespace: boolean): RequestHandler {
+type Judge = (review: ReviewRequest, signal: AbortSignal) => Verdict | Promise<Verdict>;
+
+function reviewed(options: ServerOptions, judge: Judge): RequestHandler {
   return async (request, response) => {
     const { log } = options;
     if (!(request.body instanceof Buffer) || request.body.length === 0) {
@@ -61,11 +77,11 @@ function reviewed(options: ServerOptions, byNamespace: boolean): RequestHandler 
       response.status(415).type("text/plain").send("invalid Content-Type, expected `application/json`\n");
       return;
     }
-    await answer(options, request, response, byNamespace);
+    await answer(options, request, response, judge);
   };
 }
 
-async function answer({ admit, metrics, log }: ServerOptions, request: Request, response: Response, byNamespace: boolean): Promise<void> {
+async function answer({ metrics, log }: ServerOptions, request: Request, response: Response, judge: Judge): Promise<void> {
   let review: ReviewRequest;
   try {
     review = readReview(request.body as Buffer);
@@ -77,7 +93,7 @@ async function answer({ admit, metrics, log }: ServerOptions, request: Request, 
   }
   const gone = new AbortController();
   response.on("close", () => gone.abort(new Error("the API server has left")));
-  response.json(reviewResponse(review, await admit(review, byNamespace, gone.signal)));
+  response.json(reviewResponse(review, await judge(review, gone.signal)));
 }
 
 /** Bodies that are too large or cut off, and bugs. */

@@ -40,6 +40,7 @@ describe("rights of the control plane", withHelm, () => {
     const render = await Render.of();
     assert.deepEqual(rights(render.one("ClusterRole", "dapr-injector")), [
       "mutatingwebhookconfigurations[1] get,patch",
+      "validatingwebhookconfigurations[1] get,patch",
       "namespaces get,list,watch",
       "components get,list",
     ]);
@@ -66,6 +67,7 @@ describe("rights of the control plane", withHelm, () => {
       "mutatingwebhookconfigurations[1] get,patch",
       "namespaces get,list,watch",
       "tokenreviews create",
+      "validatingwebhookconfigurations[1] get,patch",
     ]);
     assert.ok(rights(render.one("Role", "dapr-operator")).includes("secrets get"));
   });
@@ -123,6 +125,15 @@ describe("the injector's webhook", withHelm, () => {
       matchLabels: { team: "blue" },
       matchExpressions: [{ key: "dapr.io/inject", operator: "In", values: ["enabled"] }],
     });
+  });
+});
+
+test("workloads are advised on by a webhook that nothing waits for", withHelm, async () => {
+  const advice = (await Render.of()).one("ValidatingWebhookConfiguration", "dapr-sidecar-injector");
+  const [webhook, ...more] = value(advice, "webhooks") as readonly Webhook[];
+  assert.deepEqual([webhook?.failurePolicy, more.length], ["Ignore", 0]);
+  assert.deepEqual(webhook?.clientConfig, {
+    service: { namespace: "dapr-system", name: "dapr-sidecar-injector", path: "/advise", port: 443 },
   });
 });
 

@@ -10,6 +10,12 @@ import { findControlPlane, type TestNamespace, testNamespace } from "../../harne
 import { type Injector, injector } from "../../harness/injector.ts";
 import { sentry } from "../../harness/sentry.ts";
 
+/** Not among the client's, since the operator has no use for them. */
+const validatingWebhooks = {
+  ...kubeResources.mutatingWebhooks,
+  plural: "validatingwebhookconfigurations",
+  kind: "ValidatingWebhookConfiguration",
+};
 const { pods, namespaces, deployments, services, serviceAccounts, mutatingWebhooks } = kubeResources;
 const { kubeconfig, reason } = findControlPlane();
 const signal = AbortSignal.timeout(300_000);
@@ -47,6 +53,20 @@ function webhook(name: string, path: string, condition: string, injector: Inject
   };
 }
 
+function adviceWebhook(injector: Injector, service: string, selector: Json): Json {
+  const {
+    matchConditions: _,
+    reinvocationPolicy: _policy,
+    ...common
+  } = webhook("advice.sidecar-injector.dapr.io", "/advise", "", injector, service, selector);
+  const has = (path: string) => `has(object.spec.${path})`;
+  const expression = `${has("template")} && ${has("template.metadata.annotations")} && 'dapr.io/enabled' in object.spec.template.metadata.annotations`;
+  const rules = [
+    { apiGroups: ["apps"], apiVersions: ["v1"], resources: ["deployments"], operations: ["CREATE", "UPDATE"], scope: "Namespaced" },
+  ];
+  return { ...common, matchConditions: [{ name: "annotated", expression }], rules, failurePolicy: "Ignore" };
+}
+
 async function setting(labels: Readonly<Record<string, string>> = {}): Promise<Setting> {
   const stack = new AsyncDisposableStack();
   const config = kubeconfig ?? "";
@@ -70,10 +90,20 @@ async function setting(labels: Readonly<Record<string, string>> = {}): Promise<S
   await client.delete(mutatingWebhooks, null, webhookName, {}, signal);
   await client.create(mutatingWebhooks, null, { metadata: { name: webhookName }, webhooks }, signal);
   stack.defer(() => void client.delete(mutatingWebhooks, null, webhookName, {}, AbortSignal.timeout(10_000)));
-  await eventually("the CA bundle is written", async () => {
-    const read = await client.get(mutatingWebhooks, null, webhookName, signal);
-    return arrayOf(at(read, "webhooks")).every((entry) => at(entry, "clientConfig", "caBundle") !== undefined);
-  });
+  await client.delete(validatingWebhooks, null, webhookName, {}, signal);
+  await client.create(
+    validatingWebhooks,
+    null,
+    { metadata: { name: webhookName }, webhooks: [adviceWebhook(its, plane.name, selector)] },
+    signal,
+  );
+  stack.defer(() => void client.delete(validatingWebhooks, null, webhookName, {}, AbortSignal.timeout(10_000)));
+  for (const resource of [mutatingWebhooks, validatingWebhooks]) {
+    await eventually(`the CA bundle is written into ${resource.plural}`, async () => {
+      const read = await client.get(resource, null, webhookName, signal);
+      return arrayOf(at(read, "webhooks")).every((entry) => at(entry, "clientConfig", "caBundle") !== undefined);
+    });
+  }
   await eventually("the account is there", async () => (await client.get(serviceAccounts, apps.name, "default", signal)) !== null);
   const create = async (pod: Json): Promise<KubeObject> => {
     for (;;) {
@@ -179,10 +209,18 @@ describe("the webhook on a real API server", runOnlyIf("kubernetes", reason), ()
     assert.match(refusal, /denied the request: .*log-level.*"loud" is not a known value.*; write one of debug/);
     const kubectl = findTool("kubectl");
     if (kubectl === null) return context.diagnostic("NOT RUN: kubectl (not found)");
-    const manifest = { apiVersion: "v1", kind: "Pod", ...pod("odd", { ...on, "dapr.io/app-prot": "3000" }) };
     const args = ["--kubeconfig", kubeconfig ?? "", "-n", it.apps.name, "apply", "-f", "-"];
-    const applied = spawnSync(kubectl, args, { input: JSON.stringify(manifest), encoding: "utf8" });
+    const apply = (manifest: Json) => spawnSync(kubectl, args, { input: JSON.stringify(manifest), encoding: "utf8" });
+    const applied = apply({ apiVersion: "v1", kind: "Pod", ...pod("odd", { ...on, "dapr.io/app-prot": "3000" }) });
     assert.equal(applied.status, 0, applied.stderr);
+    const template = {
+      metadata: { labels: { run: "x" }, annotations: { ...on, "dapr.io/log-level": "loud" } },
+      spec: { containers: [app] },
+    };
+    const spec = { selector: { matchLabels: { run: "x" } }, template };
+    const advised = apply({ apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "x" }, spec });
+    assert.equal(advised.status, 0, advised.stderr);
+    assert.match(advised.stderr, /Warning: its pods will be refused: .*dapr.io\/log-level.*"loud" is not a known value/);
     assert.match(applied.stderr, /Warning: .*dapr.io\/app-prot.*no effect; did you mean dapr.io\/app-port\?/);
   });
 
