@@ -19,6 +19,8 @@ export interface Images {
   /** Of the quickstart's two apps. */
   readonly helloNode: string;
   readonly helloPython: string;
+  /** Of another daprd; null without E2E_PEER_DAPRD. */
+  readonly peer: string | null;
   /** To be loaded into the cluster. */
   readonly archives: readonly string[];
 }
@@ -26,6 +28,7 @@ export interface Images {
 const node: readonly string[] = ["/usr/bin/node"];
 const helloNode = "docker.io/local/hello-node:e2e";
 const helloPython = "docker.io/local/hello-python:e2e";
+const peerName = "docker.io/local/peer-daprd:e2e";
 const redisName = "docker.io/local/redis:e2e";
 const outriggerName = "docker.io/local/outrigger:e2e";
 
@@ -33,7 +36,8 @@ const outriggerName = "docker.io/local/outrigger:e2e";
 export async function buildImages(scripts: ClusterScripts | null): Promise<Images> {
   const outrigger = process.env["E2E_IMAGE"] ?? outriggerName;
   const redis = process.env["E2E_REDIS_IMAGE"] ?? (scripts === null ? "docker.io/library/redis:7" : redisName);
-  const names = { outrigger, node, redis, helloNode, helloPython };
+  const program = process.env["E2E_PEER_DAPRD"] ?? "";
+  const names = { outrigger, node, redis, helloNode, helloPython, peer: program === "" || scripts === null ? null : peerName };
   if (scripts === null) return { ...names, archives: [] };
   mkdirSync(folder, { recursive: true });
   const app = (file: string) => join(import.meta.dirname, "hello-kubernetes", file);
@@ -42,6 +46,7 @@ export async function buildImages(scripts: ClusterScripts | null): Promise<Image
     await redisArchive(scripts),
     await programArchive(scripts, helloNode, process.execPath, [app("node-app.js")]),
     await programArchive(scripts, helloPython, process.execPath, [app("python-app.js")]),
+    ...(program === "" ? [] : [await peerArchive(scripts, program)]),
   ];
   return { ...names, archives };
 }
@@ -73,5 +78,12 @@ async function programArchive(
   const entry = ["--entrypoint", JSON.stringify([`/usr/bin/${basename(program)}`, ...inside]), "--user", "65532:65532"];
   const contents = [`${program}:/usr/bin/${basename(program)}`, ...libraries, ...files.map((file, at) => `${file}:${inside[at]}`)];
   await run("python3", [join(scripts, "mkimage.py"), archive, name, ...entry, ...contents]);
+  return archive;
+}
+
+/** As Dapr's own image is: a static daprd at the root, no entrypoint. */
+async function peerArchive({ folder: scripts }: ClusterScripts, program: string): Promise<string> {
+  const archive = join(folder, "peer-daprd.tar");
+  await run("python3", [join(scripts, "mkimage.py"), archive, peerName, "--user", "65532:65532", `${program}:/daprd`]);
   return archive;
 }

@@ -34,14 +34,16 @@ export interface AppOptions {
   /** Without the prefix `dapr.io/`; null: no sidecar. */
   readonly annotations: Readonly<Record<string, string>> | null;
   readonly env?: Readonly<Record<string, string>>;
+  /** Dapr's sidecar has its Kubernetes secret store and ends without the pod's token. */
+  readonly token?: boolean;
 }
 
-function podTemplate({ name, annotations, env = {} }: AppOptions, { outrigger, node }: Images): Json {
+function podTemplate({ name, annotations, env = {}, token = false }: AppOptions, { outrigger, node }: Images): Json {
   const prefixed = Object.entries(annotations ?? {}).map(([key, value]) => [`dapr.io/${key}`, value]);
   return {
     metadata: { labels: { app: name }, annotations: Object.fromEntries(prefixed) },
     spec: {
-      automountServiceAccountToken: false,
+      automountServiceAccountToken: token,
       terminationGracePeriodSeconds: 5,
       containers: [
         {
