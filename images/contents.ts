@@ -11,6 +11,17 @@ export const userId = 65_532;
 export const bundleFolder = "usr/lib/outrigger";
 const nodePath = "usr/bin/node";
 
+/** Of every process in the image. */
+export const imageEnvironment: readonly string[] = Object.freeze([
+  "PATH=/usr/bin:/",
+  "NODE_OPTIONS=--disable-warning=ExperimentalWarning --max-semi-space-size=4",
+  // As bin/launch: glibc would keep freed buffers for itself once it has seen large ones.
+  "MALLOC_ARENA_MAX=2",
+  "MALLOC_MMAP_THRESHOLD_=131072",
+  "MALLOC_TRIM_THRESHOLD_=131072",
+  "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+]);
+
 export interface Sources {
   /** Node's executable. */
   readonly node: string;

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { buildImage } from "./archive.ts";
+import { imageEnvironment, userId } from "./contents.ts";
 import { bundledPackages, sbomOf } from "./sbom.ts";
 import { parseLdd } from "./shared-libraries.ts";
 import { type TarEntry, tarOf } from "./tar.ts";
@@ -60,6 +62,13 @@ describe("archive", () => {
   });
 
   test("is the same bytes for the same content", () => assert.deepEqual(buildImage(options), image));
+});
+
+test("the Dockerfile makes the same image: variables and user", () => {
+  const dockerfile = readFileSync(new URL("Dockerfile", import.meta.url), "utf8");
+  const variables = [...dockerfile.matchAll(/^(?:ENV| {3}) ([A-Z_]+)="([^"]*)"/gm)].map(([, name, content]) => `${name}=${content}`);
+  assert.deepEqual(variables, imageEnvironment);
+  assert.ok(dockerfile.includes(`USER ${userId}:${userId}\n`));
 });
 
 test("ldd's lines: libraries, the loader, the kernel's part, what is missing", () => {

@@ -2,6 +2,7 @@
 // has nothing to do with Dapr leaves no trace. Nothing here throws: a failure of ours is a refusal that says so, because a
 // pod that starts without its sidecar is worse than one that is tried again.
 import { messageOf } from "../lib/kit/errors.ts";
+import { at } from "../lib/kube/object.ts";
 import { isEnabled } from "../lib/resources/annotation-readers.ts";
 import type { InjectorMetrics } from "../lib/telemetry/injector-metrics.ts";
 import type { Logger } from "../lib/telemetry/log.ts";
@@ -49,11 +50,12 @@ async function admit(options: AdmissionOptions, request: ReviewRequest, byNamesp
   // Containers can be added to a new pod only.
   if (request.operation !== "CREATE" && request.operation !== "") return allowed;
   if (request.subResource !== "") return allowed;
-  const pod = readPod(request.object);
   const namespace = cluster.namespace(request.namespace);
   const label = byNamespace ? "enabled" : (namespace?.labels["dapr.io/inject"] ?? "");
   const namespaceInjects = label === "enabled";
-  if (!concerns(pod, namespaceInjects)) return allowed;
+  // Before anything of it is read: what is not ours must not be able to fail here.
+  if (!concerns(request.object, namespaceInjects)) return allowed;
+  const pod = readPod(request.object);
   const context: PodContext = {
     namespace: request.namespace,
     namespaceAnnotations: namespace?.annotations ?? {},
@@ -65,11 +67,11 @@ async function admit(options: AdmissionOptions, request: ReviewRequest, byNamesp
 }
 
 /** A quick look that spares pods without Dapr everything else. */
-function concerns({ annotations }: Pod, namespaceInjects: boolean): boolean {
-  const said = Object.hasOwn(annotations, "dapr.io/enabled") ? annotations["dapr.io/enabled"] : undefined;
+function concerns(object: unknown, namespaceInjects: boolean): boolean {
+  const said = at(object, "metadata", "annotations", "dapr.io/enabled");
   if (said === undefined) return namespaceInjects;
   // Text that is neither true nor false is looked at too: its author gets to hear of it.
-  return isEnabled(said) || !/^\s*(|n|no|false|f|off|0)\s*$/i.test(said);
+  return typeof said !== "string" || isEnabled(said) || !/^\s*(|n|no|false|f|off|0)\s*$/i.test(said);
 }
 
 function unauthorised({ log, metrics }: AdmissionOptions, request: ReviewRequest, pod: Pod, refusal: string): Verdict {

@@ -171,6 +171,12 @@ describe("verdicts", () => {
     );
   });
 
+  test("a pod that cannot be read and is none of ours is let through", async () => {
+    for (const object of [{ spec: { containers: 1 } }, null, 1, { metadata: { annotations: 1 } }]) {
+      assert.deepEqual((await verdict(review(object))).response, { uid: "u1", allowed: true });
+    }
+  });
+
   test("Components bring their containers; when they cannot be listed there is no pod without them", async () => {
     const pod = testPod({ ...on, "dapr.io/inject-pluggable-components": "true" });
     assert.ok(patchOf(await verdict(review(pod))).some(({ value }: { value: { name?: string } }) => value.name === "mystore"));

@@ -5,23 +5,13 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileS
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildImage } from "../images/archive.ts";
-import { applicationEntries, baseEntries, type Sources, userId } from "../images/contents.ts";
+import { applicationEntries, baseEntries, imageEnvironment, type Sources, userId } from "../images/contents.ts";
 import { bundledPackages, type SbomPackage, sbomOf } from "../images/sbom.ts";
 import { sharedLibraries } from "../images/shared-libraries.ts";
 import packageJson from "../package.json" with { type: "json" };
 import { entryPoints } from "./entry-points.ts";
 
 const root = join(import.meta.dirname, "..");
-const env = [
-  "PATH=/usr/bin:/",
-  "NODE_OPTIONS=--disable-warning=ExperimentalWarning --max-semi-space-size=4",
-  // As bin/launch: glibc would keep freed buffers for itself once it has seen large ones.
-  "MALLOC_ARENA_MAX=2",
-  "MALLOC_MMAP_THRESHOLD_=131072",
-  "MALLOC_TRIM_THRESHOLD_=131072",
-  "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
-];
-
 const { values } = parseArgs({
   options: {
     out: { type: "string", default: join(root, "build", "outrigger-image.tar") },
@@ -53,7 +43,7 @@ function writeArchive(out: string, reference: string): void {
       { comment: "Outrigger", entries: applicationEntries(sources) },
     ],
     user: `${userId}:${userId}`,
-    env,
+    env: imageEnvironment,
     labels: { "org.opencontainers.image.title": "outrigger", "org.opencontainers.image.version": packageJson.version },
   });
   mkdirSync(dirname(out), { recursive: true });
