@@ -155,7 +155,8 @@ describe("an open connection", { timeout: 120_000 }, () => {
 
   it("repeats nothing that may have been executed, unless it may", async () => {
     await using server = await RedisTestServer.start();
-    await using opened = await open({ redisHost: server.address });
+    // As many tries as a slow restart may take.
+    await using opened = await open({ redisHost: server.address, redisMaxRetries: "100" });
     server.signal("SIGSTOP");
     const options = { idempotent: false };
     const lost = opened.connection.send("n", ["INCR", "n"], signal, options);
