@@ -73,8 +73,16 @@ async function setting(labels: Readonly<Record<string, string>> = {}): Promise<S
   const plane = stack.use(await testNamespace(config, "injector"));
   const apps = stack.use(await testNamespace(config, "apps"));
   const { client } = plane;
+  const defaults = { "dapr.io/log-level": "debug" };
   const enforce = { "pod-security.kubernetes.io/enforce": "restricted" };
-  await client.patch(namespaces, null, apps.name, "merge", { metadata: { labels: { ...enforce, ...labels } } }, signal);
+  await client.patch(
+    namespaces,
+    null,
+    apps.name,
+    "merge",
+    { metadata: { labels: { ...enforce, ...labels }, annotations: defaults } },
+    signal,
+  );
   const ca = stack.use(await sentry({ env: { NAMESPACE: plane.name } }));
   const env = { NAMESPACE: plane.name, INJECTION_POLICY: "pods" };
   const its = stack.use(await injector({ sentry: ca, kubeconfig: { file: config }, env }));
@@ -197,7 +205,9 @@ describe("the webhook on a real API server", runOnlyIf("kubernetes", reason), ()
         [found] = (await client.list(pods, { namespace: name, labelSelector: "run=cart" }, signal)).items;
         return found !== undefined;
       });
-      assert.equal(sidecarsOf(found as KubeObject).length, 1);
+      const [sidecar, ...more] = sidecarsOf(found as KubeObject);
+      const args = arrayOf(at(sidecar, "args"));
+      assert.deepEqual([more.length, args[args.indexOf("--log-level") + 1]], [0, "debug"], "the namespace gives defaults");
       assert.deepEqual([found?.metadata.annotations?.["dapr.io/app-id"], found?.metadata.labels?.["dapr.io/app-id"]], ["cart", "cart"]);
     }
   });
