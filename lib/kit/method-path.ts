@@ -24,8 +24,8 @@ export function normalizeMethod(method: string): string {
   return cleanSegments(method);
 }
 
-/** path.Clean of Go for a path that is taken as relative to the root. A leading slash is kept. */
-function cleanSegments(path: string): string {
+/** Resolves `//`, `.` and `..` as path.Clean of Go does for a path that is taken as relative to the root. A leading slash is kept. */
+export function cleanSegments(path: string): string {
   const kept: string[] = [];
   for (const segment of path.split("/")) {
     if (segment === "" || segment === ".") continue;

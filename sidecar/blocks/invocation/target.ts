@@ -1,7 +1,7 @@
 // Where an HTTP request names its target and method: the header dapr-app-id, basic auth with that user name, or the
 // path /v1.0/invoke/<target>/method/<method>, in this order.
 import type { IncomingHttpHeaders } from "node:http";
-import { decodeUtf8 } from "../../../lib/kit/method-path.ts";
+import { cleanSegments, decodeUtf8 } from "../../../lib/kit/method-path.ts";
 
 export interface Target {
   readonly target: string;
@@ -18,9 +18,11 @@ export function findTarget(path: string, headers: IncomingHttpHeaders): Target |
   return fromPath(path);
 }
 
+/** Escaped slashes and dots are resolved too, before anything else looks at the method: policy and app see what is left. */
 function methodOf(path: string): string | null {
   const decoded = decodeUtf8(path);
-  return decoded === null ? null : decoded.replace(/^\/+/, "");
+  if (decoded === null) return null;
+  return (decoded === path ? decoded : cleanSegments(decoded)).replace(/^\/+/, "");
 }
 
 function basicAuthTarget(authorization: string): string | null {

@@ -30,6 +30,13 @@ const reaches: readonly (readonly [method: string, path: string])[] = [
   ["a%5Cb", "/a%5Cb"],
 ];
 
+/** Over HTTP the path is resolved before its characters are looked at; a method in a gRPC message is no path until then. */
+const resolvedFirst: readonly (readonly [method: string, path: string])[] = [
+  ["public%23%2F..%2Fadmin", "/admin"],
+  ["public%3F%2F..%2F..%2Fsecret%2Fadmin", "/secret/admin"],
+  ["public%23%00%2F..%2Fadmin", "/admin"],
+];
+
 /** Refused, with the text that says why. */
 const refused: readonly (readonly [method: string, reason: RegExp])[] = [
   ["admin%23public", /forbidden character/],
@@ -89,6 +96,16 @@ describe("methods of service invocation", () => {
       }
       const decoded = decodeURIComponent(method);
       assert.deepEqual(await invokeByGrpc(client, decoded), { path, query: "" }, "gRPC");
+    });
+  }
+
+  for (const [method, path] of resolvedFirst) {
+    test(`${method} is ${path} to policy and app over HTTP, and refused over gRPC`, async () => {
+      for (const way of ways(method)) {
+        const reply = await rawHttp(way.port, requestText(way.line, way.headers));
+        assert.deepEqual(JSON.parse(reply.body), { path, query: "" }, way.name);
+      }
+      await assert.rejects(invokeByGrpc(client, decodeURIComponent(method)), /forbidden character/);
     });
   }
 
