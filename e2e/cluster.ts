@@ -3,6 +3,7 @@
 // scripts they are made here and loaded.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -57,7 +58,9 @@ export class Cluster implements AsyncDisposable {
     const kubeconfig = scripts?.kubeconfig ?? (process.env["KUBECONFIG"] as string);
     let down = async (): Promise<void> => {};
     if (scripts !== null) {
-      const script = (name: string, ...args: readonly string[]) => run(join(scripts.folder, name), [...args], { cwd: scripts.folder });
+      // Another control plane may have the port that the scripts take by themselves.
+      const env = { ...process.env, API_PORT: process.env["API_PORT"] ?? String(await freePort()) };
+      const script = (name: string, ...args: readonly string[]) => run(join(scripts.folder, name), [...args], { cwd: scripts.folder, env });
       if (existsSync(kubeconfig)) await script("load.sh", ...images.archives);
       else {
         await script("up.sh", ...images.archives);
@@ -106,6 +109,14 @@ export class Cluster implements AsyncDisposable {
       return { code, output: stdout + stderr };
     }
   }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 const pollMs = 250;
