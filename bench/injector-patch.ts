@@ -14,9 +14,7 @@ import { Ticker } from "./load/ticker.ts";
 import { percentile } from "./stats.ts";
 import type { Authority, Workshop } from "./subjects.ts";
 import { cpuMicros, residentMb } from "./usage.ts";
-
-export const injectorPatchBudgetMs = 5;
-export const injectorPatchRate = 200;
+import { injectorPatch } from "./works.ts";
 
 const connections = 4;
 const readyWithinMs = 30_000;
@@ -33,7 +31,7 @@ interface Running {
 export function injectorPatchCell(name: string, binary: string, workshop: Workshop, authority: Authority, durations: Durations): Cell {
   let running: Running | null = null;
   return {
-    work: "injector-patch",
+    work: injectorPatch.name,
     subject: name,
     async prepare() {
       running = await startInjector(name, binary, workshop, authority);
@@ -58,11 +56,12 @@ export function injectorPatchCell(name: string, binary: string, workshop: Worksh
 async function load(send: Send, seconds: number): Promise<number[]> {
   using ticker = new Ticker();
   // Awaited here, since the ticker ends with this scope.
-  return await openLoop(send, injectorPatchRate, seconds, ticker);
+  return await openLoop(send, injectorPatch.rate, seconds, ticker);
 }
 
 async function startInjector(name: string, binary: string, workshop: Workshop, authority: Authority): Promise<Running> {
   const api = await FakeKubeApi.start();
+  workshop.defer(() => api[Symbol.asyncDispose]());
   api.put(kubeResources.mutatingWebhooks, { metadata: { name: "dapr-sidecar-injector" }, webhooks: [{ name: "a", clientConfig: {} }] });
   const anchors = join(workshop.folder, `injector-${name}-ca.crt`);
   writeFileSync(anchors, authority.anchorsPem);

@@ -26,12 +26,18 @@ const only = (env.BENCH_ONLY ?? "").split(",").filter((name) => name !== "");
 const root = fileURLToPath(new URL("..", import.meta.url));
 const ourSentry = env.OUTRIGGER_SENTRY || join(root, "bin/sentry");
 const contenders: readonly Contender[] = [
-  { name: "outrigger", daprd: env.OUTRIGGER_DAPRD || join(root, "bin/daprd"), sentry: ourSentry, ownSentry: true },
+  {
+    name: "outrigger",
+    daprd: env.OUTRIGGER_DAPRD || join(root, "bin/daprd"),
+    sentry: ourSentry,
+    ownSentry: true,
+    injector: join(root, "bin/injector"),
+  },
   ...(env.BENCH_AGAINST ? [againstOf(env.BENCH_AGAINST, env.BENCH_AGAINST_SENTRY || null)] : []),
 ];
 
 function againstOf(daprd: string, sentry: string | null): Contender {
-  return { name: "against", daprd, sentry: sentry ?? ourSentry, ownSentry: sentry !== null };
+  return { name: "against", daprd, sentry: sentry ?? ourSentry, ownSentry: sentry !== null, injector: null };
 }
 
 /** All cells, ordered by work and then by subject. nginx's own is the unit of the others, so it always runs. */

@@ -1,5 +1,6 @@
 // One row of the bench: the contract of build/bench.json, which CI and the closing notes of issues read.
 import { median } from "./stats.ts";
+import { injectorPatch } from "./works.ts";
 
 export interface Row {
   readonly work: string;
@@ -54,7 +55,11 @@ export function resultTable(rows: readonly Row[]): string {
 
 /** Below the table: what the mesh costs beside plain text, and what a sentry must sign a second, each with its budget. */
 export function budgetLines(rows: readonly Row[]): string[] {
-  return rows.flatMap(({ work, subject, rps, cpuMicros }) => {
+  return rows.flatMap(({ work, subject, rps, p99Ms, cpuMicros }) => {
+    if (work === injectorPatch.name && p99Ms !== null) {
+      const { rate, p99BudgetMs } = injectorPatch;
+      return [`${work} of ${subject}: p99 ${p99Ms} ms at ${rate} reviews a second (budget: at most ${p99BudgetMs})\n`];
+    }
     if (work === "sentry-sign" && rps !== null) return [`${work} of ${subject}: ${rps} a second on one core (budget: at least 500)\n`];
     const plain = rows.find((row) => row.work === "http-invoke-2" && row.subject === subject)?.cpuMicros ?? null;
     if (work !== "mtls-invoke-2" || cpuMicros === null || plain === null) return [];

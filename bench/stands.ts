@@ -2,8 +2,9 @@
 import { createCsr, csrPem } from "../lib/security/x509/csr.ts";
 import { generateKey } from "../lib/security/x509/keys.ts";
 import { type Cell, type Durations, idleCell, requestCell, startCell } from "./cells.ts";
+import { injectorPatchCell } from "./injector-patch.ts";
 import type { AppAddress, Authority, Pair, Workshop } from "./subjects.ts";
-import { type Ids, meshWorks, proxyWorks, savedState, signWork, type Work, worksFor } from "./works.ts";
+import { type Ids, injectorPatch, meshWorks, proxyWorks, savedState, signWork, type Work, worksFor } from "./works.ts";
 
 export interface Contender {
   readonly name: string;
@@ -12,6 +13,8 @@ export interface Contender {
   readonly sentry: string;
   /** False: its mesh borrows our sentry, which is measured as ours alone. */
   readonly ownSentry: boolean;
+  /** Null: not measured. */
+  readonly injector: string | null;
 }
 
 export interface Surroundings {
@@ -29,6 +32,7 @@ export async function cellsOf(contender: Contender, around: Surroundings): Promi
     ...(await plainCells(contender, around)),
     ...(await proxyCells(contender, around)),
     ...(await meshCells(contender, around)),
+    ...(await injectorCells(contender, around)),
     ...processes.filter(({ work }) => isWanted(work)),
   ];
 }
@@ -61,6 +65,11 @@ async function meshCells({ name, daprd, sentry, ownSentry }: Contender, around: 
   const options = { app: around.httpApp, authority };
   const cells = works.length === 0 ? [] : pairCells(works, await around.workshop.startPair(name, daprd, ids, options), around);
   return [...cells, ...signs.map((work) => authorityCell(work, authority, around))];
+}
+
+async function injectorCells({ name, sentry, injector }: Contender, { workshop, durations, isWanted }: Surroundings): Promise<Cell[]> {
+  if (injector === null || !isWanted(injectorPatch.name)) return [];
+  return [injectorPatchCell(name, injector, workshop, await workshop.startAuthority(sentry, `injector-${name}`), durations)];
 }
 
 /** App ids differ for each contender and stand: all may hear each other's mDNS. */

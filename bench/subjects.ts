@@ -53,6 +53,7 @@ export class Workshop {
   readonly folder: string;
   readonly #guard = new Guard();
   readonly #children: Child[] = [];
+  readonly #deferred: (() => Promise<void>)[] = [];
 
   readonly #resources: string;
   readonly #config: string | null;
@@ -151,8 +152,14 @@ export class Workshop {
     return { near: { ...near, name }, both: { ...near, name, pids: [...near.pids, ...far.pids] } };
   }
 
+  /** Has something else ended with the workshop, after its processes. */
+  defer(end: () => Promise<void>): void {
+    this.#deferred.push(end);
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#children.map((child) => child.stop(stopGraceMs)));
+    for (const end of this.#deferred) await end();
   }
 }
 

@@ -111,3 +111,6 @@ export function signWork(csr: string): Work {
 
 /** What nginx is asked, as the unit: the same app, one hop. */
 export const nginxWork: HttpWork = get("http-invoke-1", "/hello", 1000);
+
+/** Admission reviews; see injector-patch.ts. */
+export const injectorPatch = { name: "injector-patch", rate: 200, p99BudgetMs: 5 } as const;

@@ -1,5 +1,5 @@
 // Runs a command with KUBECONFIG set to an API server of its own: etcd and kube-apiserver from the folder KUBEBUILDER_ASSETS, on
-// free ports of loopback, with nothing kept afterwards. `node tools/with-control-plane.ts make test`. Where KUBECONFIG is given,
+// free ports of loopback, with nothing kept afterwards. Called by test/with-control-plane.sh. Where KUBECONFIG is given,
 // or KUBEBUILDER_ASSETS is not, the command runs as it is.
 import { type ChildProcess, spawn } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
@@ -16,7 +16,7 @@ const issuer = "https://kubernetes.default.svc.cluster.local";
 const [command = "", ...args] = process.argv.slice(2);
 const assets = process.env["KUBEBUILDER_ASSETS"] ?? "";
 if (command === "") {
-  process.stderr.write("with-control-plane: name the command to run\n");
+  process.stderr.write("own-control-plane: name the command to run\n");
   process.exit(2);
 }
 const isNeeded = assets !== "" && !process.env["KUBECONFIG"];
@@ -28,7 +28,7 @@ async function runWithOwn(): Promise<number> {
   try {
     return await run({ KUBECONFIG: await start(folder, children) });
   } catch (error) {
-    process.stderr.write(`with-control-plane: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`own-control-plane: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   } finally {
     await Promise.all(children.map(stop));
