@@ -14,8 +14,9 @@ export interface Durations {
   /** One slice of the warm-up before the first run. */
   readonly warm: number;
   readonly warmSlicesMax: number;
-  /** Full load before each measured run. */
+  /** One slice of the full load before each measured run. */
   readonly settle: number;
+  readonly settleSlicesMax: number;
   readonly saturated: number;
   readonly open: number;
   readonly idle: number;
@@ -50,7 +51,10 @@ export function requestCell(work: Work, subject: Subject, durations: Durations, 
     },
     async run() {
       // While the others ran, the subject was idle, and a collection may have taken its optimised code: that it makes it anew is not its cost.
-      await saturate(work, port, durations.settle, folder);
+      await untilSteady(async () => {
+        const { used, requests } = await costOf(work, subject, durations.settle, folder);
+        return used / requests;
+      }, durations.settleSlicesMax);
       const { used, requests, seconds } = await costOf(work, subject, durations.saturated, folder);
       const memory = residentMb(subject.pids);
       if (used / 1e6 / seconds < saturatedShare)

@@ -20,8 +20,8 @@ const env = process.env;
 const quick = env.BENCH_QUICK === "1";
 const rounds = quick ? 1 : 5;
 const durations: Durations = quick
-  ? { warm: 1, warmSlicesMax: 1, settle: 1, saturated: 1, open: 1, idle: 1 }
-  : { warm: 3, warmSlicesMax: 10, settle: 2, saturated: 3, open: 3, idle: 3 };
+  ? { warm: 1, warmSlicesMax: 1, settle: 1, settleSlicesMax: 1, saturated: 1, open: 1, idle: 1 }
+  : { warm: 3, warmSlicesMax: 10, settle: 2, settleSlicesMax: 4, saturated: 3, open: 3, idle: 3 };
 const only = (env.BENCH_ONLY ?? "").split(",").filter((name) => name !== "");
 const root = fileURLToPath(new URL("..", import.meta.url));
 const ourSentry = env.OUTRIGGER_SENTRY || join(root, "bin/sentry");
